@@ -68,6 +68,7 @@ class Monitor(WireHost, suite.Case):
 
     def test_orders_moves_keys_and_devices(self):
         watcher = self.watch()
+        self.addCleanup(self.order, "offload", "enable", "dev", "nic0")
         spi = f"{SPI_OUT:#010x}"
         self.order("offload", "disable", "dev", "nic0")
         event = watcher.wait(event="order", command='{"command":"offload","action":"disable","device":"nic0"}')

@@ -42,14 +42,17 @@ Cell LeftCell(const SaRow& row) {
           .style = row.ends_by->seconds_left < kSoon ? Style::kWarning : Style::kPlain};
 }
 
-// In the order of SaCells.
-const std::vector<Column>& SaColumns() {
-  static const std::vector<Column> columns = {
+// In the order of SaCells. `width`: of the screen; where it is wide, engines have their whole
+// names.
+std::vector<Column> SaColumns(std::size_t width) {
+  constexpr std::size_t kWide = 90;
+  const std::size_t where = width >= kWide ? 17 : 11;
+  return {
       {.title = "DIR", .width = 3, .most = 3, .right = false, .importance = 80},
       {.title = "SRC", .width = 12, .most = 39, .right = false, .importance = 15},
       {.title = "DST", .width = 11, .most = 39, .right = false, .importance = 70},
       {.title = "SPI", .width = 10, .most = 10, .right = false, .importance = 100},
-      {.title = "WHERE", .width = 11, .most = 24, .right = false, .importance = 85},
+      {.title = "WHERE", .width = where, .most = 24, .right = false, .importance = 85},
       {.title = "FOR", .width = 5, .most = 6, .right = true, .importance = 45},
       {.title = "PKT/S", .width = 5, .most = 6, .right = true, .importance = 60},
       {.title = "BIT/S", .width = 5, .most = 6, .right = true, .importance = 90},
@@ -61,7 +64,6 @@ const std::vector<Column>& SaColumns() {
       {.title = "WHY", .width = 12, .most = 40, .right = false, .importance = 18},
       {.title = "DROPPED FOR", .width = 14, .most = 32, .right = false, .importance = 10},
   };
-  return columns;
 }
 
 Cells SaCells(const SaRow& row, const View& view) {
@@ -89,7 +91,7 @@ std::vector<Line> SaTable(const View& view, const std::vector<const SaRow*>& row
   std::vector<Cells> cells;
   cells.reserve(rows.size());
   for (const SaRow* row : rows) cells.push_back(SaCells(*row, view));
-  return Table(SaColumns(), cells, columns, selected);
+  return Table(SaColumns(columns), cells, columns, selected);
 }
 
 Line SaLine(const SaRow& row, const View& view) {

@@ -82,6 +82,7 @@ TEST_F(EventFeedTest, TellsWhatHappensInItsOrder) {
   const auto got = Read(fd);
   EXPECT_THAT(Kinds(got), ElementsAre("answer", "sa", "placement", "key", "order"));
   EXPECT_EQ(got[0].dump(), R"({"ok":true})");
+  for (std::size_t i = 1; i < got.size(); ++i) EXPECT_TRUE(got[i].contains("warning")) << got[i];
   EXPECT_EQ(got[1]["action"], "added");
   EXPECT_EQ(got[1]["spi"], "0x00001000");
   EXPECT_EQ(got[1]["time_ms"], 1'700'000'000'000);

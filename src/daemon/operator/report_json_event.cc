@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
+#include <iterator>
 #include <type_traits>
 #include <variant>
 
@@ -45,21 +47,18 @@ Json MappingJson(const SaMapping& mapping) {
   return json;
 }
 
-}  // namespace
-
-bool IsAboutSas(const ControlEvent& event) {
-  return std::visit(
-      [](const auto& one) {
-        using T = std::decay_t<decltype(one)>;
-        return std::is_same_v<T, SaAdded> || std::is_same_v<T, SaUpdated> ||
-               std::is_same_v<T, SaDeleted> || std::is_same_v<T, SaFlushed> ||
-               std::is_same_v<T, SaExpired> || std::is_same_v<T, SaMigrated> ||
-               std::is_same_v<T, SaMapping> || std::is_same_v<T, Acquire>;
-      },
-      event);
+Json FlushedJson(const SaFlushed& flushed) {
+  constexpr uint8_t kAny[] = {0, 255};  // IPSEC_PROTO_ANY of the kernel's interfaces
+  if (std::find(std::begin(kAny), std::end(kAny), flushed.proto) != std::end(kAny)) {
+    return {{"action", "flushed"}, {"text", "all SAs were deleted: flushed"}};
+  }
+  const std::string proto = ProtoName(flushed.proto);
+  return {{"action", "flushed"},
+          {"proto", proto},
+          {"text", fmt::format("all {} SAs were deleted: flushed", proto)}};
 }
 
-Json EventJson(const ControlEvent& event) {
+Json SaEventJson(const ControlEvent& event) {
   if (const auto* added = std::get_if<SaAdded>(&event)) return SaJson("added", added->sa->spec());
   if (const auto* updated = std::get_if<SaUpdated>(&event)) {
     return SaJson("updated", updated->sa->spec());
@@ -75,7 +74,28 @@ Json EventJson(const ControlEvent& event) {
   }
   if (const auto* mapping = std::get_if<SaMapping>(&event)) return MappingJson(*mapping);
   if (const auto* acquire = std::get_if<Acquire>(&event)) return AcquireJson(*acquire);
-  return {{"action", "flushed"}, {"text", "all SAs were deleted: flushed"}};
+  return FlushedJson(std::get<SaFlushed>(event));
+}
+
+}  // namespace
+
+bool IsAboutSas(const ControlEvent& event) {
+  return std::visit(
+      [](const auto& one) {
+        using T = std::decay_t<decltype(one)>;
+        return std::is_same_v<T, SaAdded> || std::is_same_v<T, SaUpdated> ||
+               std::is_same_v<T, SaDeleted> || std::is_same_v<T, SaFlushed> ||
+               std::is_same_v<T, SaExpired> || std::is_same_v<T, SaMigrated> ||
+               std::is_same_v<T, SaMapping> || std::is_same_v<T, Acquire>;
+      },
+      event);
+}
+
+Json EventJson(const ControlEvent& event) {
+  Json json = SaEventJson(event);
+  const auto* expired = std::get_if<SaExpired>(&event);
+  json["warning"] = expired != nullptr && expired->hard;
+  return json;
 }
 
 Json EventJson(const PlacementEntry& entry, const std::string& text) {
