@@ -56,7 +56,7 @@ class Page(suite.Case):
         self.assertRegex(said, r"(?m)^esp-hw-offload: on")
 
     def test_the_faults_of_the_table_exist(self):
-        forms = self.host.shell("cygnet help && cygnetd --keys")
+        forms = self.host.shell("cygnet help sim && cygnetd --keys")
         faults = re.findall(r"`(?:cygnet sim dev nic0 )?([a-z-]+)(?: [A-Z0-9]+)*`",
                             "\n".join(line for line in _read("doc/ci_card.md").splitlines()
                                       if re.match(r"\| (a full|a reset|packets that)", line)))
@@ -64,7 +64,7 @@ class Page(suite.Case):
         man = _read("doc/man/cygnet.8.scd")
         for fault in faults:
             self.assertIn(f"*{fault}", man, fault)
-        self.assertIn("sim dev NAME", forms)
+        self.assertIn("sim [dev] NAME", forms)
 
 
 class Container(suite.Case):

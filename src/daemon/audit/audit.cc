@@ -177,7 +177,9 @@ void Audit::Client(const ClientRecord& done, const PeerId& peer) {
   const AuditKind kind = done.act == ClientAct::kPolicy       ? AuditKind::kPolicy
                          : done.act == ClientAct::kProtection ? AuditKind::kProtection
                                                               : AuditKind::kKeysShown;
-  if (!Admits(kind)) return;
+  const bool admitted = Admits(kind);
+  const bool watched = watcher_ && listens_();
+  if (!admitted && !watched) return;
   std::string text = done.text();
   AuditRecord record =
       Record(kind, fmt::format("client (uid {}, pid {}): {}", peer.uid, peer.pid, text));
@@ -185,7 +187,8 @@ void Audit::Client(const ClientRecord& done, const PeerId& peer) {
   record.fields = {{"CYGNET_REQUEST", std::move(text)},
                    {"CYGNET_PEER_UID", std::to_string(peer.uid)},
                    {"CYGNET_PEER_PID", std::to_string(peer.pid)}};
-  Write(std::move(record));
+  if (watched) watcher_(record);
+  if (admitted) Write(std::move(record));
 }
 
 void Audit::Protection(const std::string& text) {

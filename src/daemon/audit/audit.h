@@ -102,9 +102,11 @@ class Audit final : public LedgerSink, public DeviceAudit {
                     const std::string& evidence) override;
   // An operator's command, and who sent it.
   void Command(const std::string& text, uint32_t uid, int32_t pid);
-  // `watcher` gets every record but placements and keys, before the limits.
-  void SetWatcher(std::function<void(const AuditRecord&)> watcher) {
+  // `watcher` gets every record but placements and keys, before the limits. `listens`: whether it
+  // has a use for one now. Many records a second are not made for nobody.
+  void SetWatcher(std::function<void(const AuditRecord&)> watcher, std::function<bool()> listens) {
     watcher_ = std::move(watcher);
+    listens_ = std::move(listens);
   }
   // Replaces the sinks, for a reload.
   void SetSinks(std::vector<std::unique_ptr<AuditSink>> sinks);
@@ -157,6 +159,7 @@ class Audit final : public LedgerSink, public DeviceAudit {
 
   std::vector<Sink> sinks_;
   std::function<void(const AuditRecord&)> watcher_;  // may be empty
+  std::function<bool()> listens_;                    // empty if watcher_ is
   const Clock* const clock_;
   const AuditLimits limits_;
   std::array<Bucket, static_cast<std::size_t>(AuditKind::kCount)> buckets_{};

@@ -63,7 +63,8 @@ void Runtime::StartAudit(const AuditConfig& config) {
   audit_ = std::make_unique<Audit>(AuditSinks(config), &clock_);
   ledger_->AddSink(audit_.get());
   ledger_->AddSink(&events_);
-  audit_->SetWatcher([this](const AuditRecord& record) { events_.OnRecord(record); });
+  audit_->SetWatcher([this](const AuditRecord& record) { events_.OnRecord(record); },
+                     [this] { return events_.has_watchers(); });
   if (ledger_file_ != nullptr) {
     if (!ledger_file_->found().empty()) {
       audit_->Protection("the ledger: " + ledger_file_->found());

@@ -83,6 +83,7 @@ class EventFeed final : public LedgerSink, public ControlListener {
   // REQUIRES: the queue is detached before it is destroyed.
   void Attach(EventQueue* queue) { queues_.push_back(queue); }
   void Detach(EventQueue* queue) { std::erase(queues_, queue); }
+  bool has_watchers() const { return !queues_.empty(); }
 
   void OnPlacement(const PlacementEntry& entry) override;
   Status OnKeyGiven(uint64_t number, const KeyEntry& entry) override;
