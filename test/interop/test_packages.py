@@ -132,7 +132,7 @@ class Scripts(suite.Case):
         self.host.shell("ln /var/lib/cygnet/ledger.jsonl.key /var/lib/second")
         self.script("cygnet.postrm", "purge")
         self.script("cygnet-web.postrm", "purge")
-        self.assertEqual("", self.host.shell("ls -d /etc/cygnet /var/lib/cygnet* /run/cygnet 2>/dev/null || true"))
+        self.assertEqual("", self.host.shell("ls -d /etc/cygnet /var/lib/cygnet /var/lib/cygnet-web /run/cygnet 2>/dev/null || true"))
         self.assertNotIn("PRIVATE", self.host.shell("cat -v /var/lib/second"))
 
     def test_a_purge_of_nothing_succeeds(self):

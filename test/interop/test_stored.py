@@ -277,7 +277,7 @@ class Numbers(StoredHost):
         stored = self.host.ns.run([self.host.cygnet.command, "stored"], check=False)
         self.assertRegex(stored.stdout, "BEGAN ANEW at this start: it is an older copy; rekey")
         doctor = self.host.ns.run([self.host.cygnet.command, "doctor"], check=False).stdout
-        self.assertRegex(doctor, "WARNING *number-store-kept: it is an older copy")
+        self.assertRegex(doctor, "FAULT *number-store-kept: it is an older copy")
         self.add(HOST, PEER, self.out)
         self.used.clear()  # the numbers begin anew, and the IVs are others
         self.send(PEER)
