@@ -13,8 +13,6 @@
 
 namespace cygnet {
 
-class FlowDecider;
-
 class WarmUp {
  public:
   // True if warming up is worth its cost: the last batch had many SAs or flow cache misses, and the
@@ -31,9 +29,9 @@ class WarmUp {
     misses_ = 0;
   }
 
-  // Call before a batch is processed. Outbound() decides new flows and has `decider` store them.
+  // Call before a batch is processed. Outbound() decides new flows and stores them in `cache`.
   void Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Packet* const> packets,
-                FlowDecider* decider);
+                FlowCache* cache);
   void Inbound(const WorkerContext& ctx, std::span<Packet* const> packets);
 
  private:
@@ -46,7 +44,7 @@ class WarmUp {
     const OutboundSa* sa = nullptr;
   };
   void Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* const> fresh,
-              FlowDecider* decider);
+              FlowCache* cache);
 
   bool due_ = false;
   uint32_t runs_ = 0;

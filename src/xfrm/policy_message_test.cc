@@ -106,7 +106,7 @@ TEST(EncodePolicyTest, ShowsTheOffloadInEveryMessage) {
   policy.direction = PolicyDirection::kIn;
   policy.offload->inbound = true;
   EXPECT_EQ(flags_of(EncodePolicyAdded({policy, {}}, {})), kOffloadPacket | XFRM_OFFLOAD_INBOUND);
-  policy.offload = std::nullopt;
+  policy.offload.reset();
   EXPECT_EQ(flags_of(EncodePolicyAdded({policy, {}}, {})), -1);
 }
 
