@@ -23,6 +23,7 @@ constexpr Check kChecks[] = {
     {"fips", "FIPS mode is as the kernel's, and denies nothing", Level::kWarning, CheckFips},
     {"policies", "every policy that protects has one for the answers", Level::kWarning,
      CheckPolicyPairs},
+    {"states", "no packet of a policy is lost for want of an SA", Level::kFault, CheckStates},
     {"rekeying", "no SA is left without a successor", Level::kWarning, CheckRekeying},
     {"numbers", "no SA is close to its last sequence number or its limits", Level::kWarning,
      CheckNumbers},

@@ -71,6 +71,8 @@ std::vector<Finding> CheckOffload(const DoctorSubject& subject);
 std::vector<Finding> CheckReplay(const DoctorSubject& subject);
 std::vector<Finding> CheckNumbers(const DoctorSubject& subject);
 std::vector<Finding> CheckRekeying(const DoctorSubject& subject);
+// doctor_states.cc
+std::vector<Finding> CheckStates(const DoctorSubject& subject);
 // doctor_devices.cc
 std::vector<Finding> CheckDevices(const DoctorSubject& subject);
 std::vector<Finding> CheckSlots(const DoctorSubject& subject);

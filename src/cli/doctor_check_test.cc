@@ -194,6 +194,54 @@ TEST(DoctorSasTest, RekeyingThatFails) {
   EXPECT_EQ(One(CheckRekeying(subject)).level, Level::kNote);
 }
 
+TEST(DoctorStatesTest, TrafficThatHasStopped) {
+  DoctorSubject subject = WellSubject();
+  subject.policies = {PolicyOf("out", "10.1.0.0/16", "10.2.0.0/16")};
+  subject.policies[0]["templates"][0].merge_patch(Parse(R"({"dst":"192.0.2.2","reqid":1})"));
+  EXPECT_THAT(CheckStates(subject), IsEmpty());  // it waits for its first packet
+  subject.stat["drops"]["out-no-state"] = 20;
+  EXPECT_EQ(One(CheckStates(subject)).level, Level::kFault);
+  EXPECT_THAT(One(CheckStates(subject)).text, HasSubstr("policy src 10.1.0.0/16"));
+  subject.sas = {SaOf(1)};
+  EXPECT_THAT(CheckStates(subject), IsEmpty());
+  subject.policies[0]["templates"][0]["dst"] = "0.0.0.0";
+  EXPECT_THAT(CheckStates(subject), IsEmpty());
+  for (const char* change : {R"({"state":"expired"})", R"({"state":"larval"})", R"({"reqid":2})",
+                             R"({"direction":"in"})", R"({"if_id":7})"}) {
+    subject.sas = {SaOf(1, change)};
+    EXPECT_EQ(One(CheckStates(subject)).level, Level::kFault) << change;
+  }
+}
+
+TEST(DoctorStatesTest, SourcesThatAreNotOfThisHost) {
+  DoctorSubject subject = WellSubject();
+  subject.sas = {SaOf(1, R"({"direction":"out"})"), SaOf(2, R"({"direction":"out"})")};
+  EXPECT_THAT(CheckStates(subject), IsEmpty());  // the host's addresses cannot be read
+  subject.host.addresses = {"192.0.2.9"};
+  EXPECT_EQ(One(CheckStates(subject)).level, Level::kWarning);
+  subject.host.addresses->insert("192.0.2.1");
+  EXPECT_THAT(CheckStates(subject), IsEmpty());
+}
+
+TEST(DoctorDevicesTest, AnInterfaceThatIsDown) {
+  DoctorSubject subject = WellSubject();
+  subject.devices = {Parse(R"({"name":"nic0"})")};
+  EXPECT_THAT(CheckDevices(subject), IsEmpty());
+  subject.host.interface_up["nic0"] = false;
+  EXPECT_EQ(One(CheckDevices(subject)).level, Level::kFault);
+  subject.host.interface_up["nic0"] = true;
+  EXPECT_THAT(CheckDevices(subject), IsEmpty());
+}
+
+TEST(DoctorStatesTest, ManyPoliciesWithoutSasAreCounted) {
+  DoctorSubject subject = WellSubject();
+  subject.stat["drops"]["out-hold-timeout"] = 1;
+  subject.policies.assign(10'000, PolicyOf("out", "10.1.0.0/16", "10.2.0.0/16"));
+  const std::vector<Finding> findings = CheckStates(subject);
+  ASSERT_THAT(findings, SizeIs(11));
+  EXPECT_EQ(findings.back().text, "9990 more policies have no SA");
+}
+
 TEST(DoctorSasTest, ManyFindingsOfOneKindAreCounted) {
   DoctorSubject subject = WellSubject();
   for (uint32_t i = 0; i < 500; ++i)
@@ -272,6 +320,18 @@ TEST(DoctorPoliciesTest, PoliciesWithoutTheirCounterparts) {
   EXPECT_THAT(CheckPolicyPairs(subject), IsEmpty());
   subject.policies = {PolicyOf("out", "10.1.0.0/16", "10.2.0.0/16", "transport")};
   EXPECT_THAT(CheckPolicyPairs(subject), IsEmpty());
+  subject.policies = {PolicyOf("out", "10.1.0.1/32", "10.2.0.0/16"),
+                      PolicyOf("in", "0.0.0.0/0", "10.1.0.1/32")};
+  EXPECT_THAT(CheckPolicyPairs(subject), IsEmpty());
+  subject.policies[1]["if_id"] = 7;
+  EXPECT_THAT(CheckPolicyPairs(subject), SizeIs(1));
+  subject.policies[0]["if_id"] = 7;
+  EXPECT_THAT(CheckPolicyPairs(subject), IsEmpty());
+  subject.policies[0]["mark"] = Parse(R"({"value":"0x00000001","mask":"0xffffffff"})");
+  EXPECT_THAT(CheckPolicyPairs(subject), SizeIs(1));
+  subject.policies = {PolicyOf("out", "10.1.0.1/32", "10.2.0.0/16"),
+                      PolicyOf("in", "10.2.1.0/24", "10.1.0.1/32")};
+  EXPECT_THAT(CheckPolicyPairs(subject), SizeIs(1));
 }
 
 TEST(DoctorPoliciesTest, TheSizeOfForwardedSegments) {

@@ -56,11 +56,24 @@ void CheckDevice(const Json& device, std::vector<Finding>* rows) {
   }
 }
 
+// The wire may have a link while the host's interface is shut.
+void CheckInterface(const Json& device, const HostFacts& host, std::vector<Finding>* rows) {
+  const std::string name = Text(device, "name");
+  const auto found = host.interface_up.find(name);
+  if (found == host.interface_up.end() || found->second) return;
+  Add(rows, Level::kFault,
+      fmt::format("device {}: the host's interface is down: no packet passes", name),
+      fmt::format("ip link set {} up, unless it is down on purpose", name));
+}
+
 }  // namespace
 
 std::vector<Finding> CheckDevices(const DoctorSubject& subject) {
   std::vector<Finding> rows;
-  for (const Json& device : subject.devices) CheckDevice(device, &rows);
+  for (const Json& device : subject.devices) {
+    CheckDevice(device, &rows);
+    CheckInterface(device, subject.host, &rows);
+  }
   return rows;
 }
 

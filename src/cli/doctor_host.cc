@@ -1,9 +1,14 @@
 #include "cli/doctor_host.h"
 
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <sys/timex.h>
 
 #include <algorithm>
 #include <fstream>
+#include <memory>
 
 namespace cygnet {
 namespace {
@@ -38,6 +43,33 @@ std::optional<bool> IsClockSynchronized() {
   return state != TIME_ERROR && (status.status & STA_UNSYNC) == 0;
 }
 
+// Empty unless it is an IP address. The zone of a link-local one is left out, as SAs have none.
+std::string AddressText(const sockaddr& address) {
+  if (address.sa_family != AF_INET && address.sa_family != AF_INET6) return {};
+  const socklen_t length =
+      address.sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+  char text[NI_MAXHOST] = "";
+  if (getnameinfo(&address, length, text, sizeof text, nullptr, 0, NI_NUMERICHOST) != 0) return {};
+  const std::string whole = text;
+  return whole.substr(0, whole.find('%'));
+}
+
+void ReadInterfaces(const std::vector<std::string>& devices, HostFacts* facts) {
+  ifaddrs* first = nullptr;
+  if (getifaddrs(&first) != 0) return;
+  const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> all(first, freeifaddrs);
+  facts->addresses.emplace();
+  for (const ifaddrs* row = first; row != nullptr; row = row->ifa_next) {
+    if (std::find(devices.begin(), devices.end(), row->ifa_name) != devices.end()) {
+      facts->interface_up[row->ifa_name] = (row->ifa_flags & IFF_UP) != 0;
+    }
+    if (row->ifa_addr == nullptr) continue;
+    if (const std::string text = AddressText(*row->ifa_addr); !text.empty()) {
+      facts->addresses->insert(text);
+    }
+  }
+}
+
 }  // namespace
 
 std::string ChosenWord(const std::string& text) {
@@ -58,6 +90,7 @@ HostFacts ReadHost(const std::vector<std::string>& devices) {
     const auto own = NumberIn(net + "ipv4/conf/" + device + "/rp_filter");
     if (own && of_all) facts.reverse_path[device] = std::max(*own, *of_all);
   }
+  ReadInterfaces(devices, &facts);
   if (const auto line = FirstLine("/sys/kernel/mm/transparent_hugepage/enabled")) {
     facts.huge_pages = ChosenWord(*line);
   }

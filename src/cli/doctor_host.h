@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,10 @@ struct HostFacts {
   std::optional<bool> forwards_v6{};
   // Strictness of the reverse path filter for each device, as the kernel applies it: 0, 1, 2.
   std::map<std::string, int> reverse_path{};
-  std::optional<std::string> huge_pages{};  // "always", "madvise", "never"
+  // Whether the host's side of each device is up (IFF_UP).
+  std::map<std::string, bool> interface_up{};
+  std::optional<std::set<std::string>> addresses{};  // of every interface
+  std::optional<std::string> huge_pages{};           // "always", "madvise", "never"
   std::optional<bool> kernel_fips{};
 };
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cli/doctor_check.h"
+#include "cli/nat_rules.h"
 #include "client/json_fields.h"
 
 namespace cygnet {
@@ -69,22 +70,63 @@ bool SetsSegmentSize(const Json& node) {
          });
 }
 
+// Whether a policy of direction in or fwd takes what answers a policy of direction out. Most have a
+// counterpart with the same words; only the others are compared by containment.
+class Inbound {
+ public:
+  explicit Inbound(const std::vector<Json>& policies) {
+    for (const Json& policy : policies) {
+      if (Text(policy, "dir") == "out") continue;
+      const Ends ends = EndsOf(policy);
+      const std::string scope = ScopeOf(policy);
+      same_.insert(ends.src + " " + ends.dst + scope);
+      const auto src = ParseRange(ends.src);
+      const auto dst = ParseRange(ends.dst);
+      if (src && dst) ranges_.push_back({*src, *dst, scope});
+    }
+  }
+
+  bool Answers(const Json& out_policy) const {
+    const Ends ends = EndsOf(out_policy);
+    const std::string scope = ScopeOf(out_policy);
+    if (same_.count(ends.dst + " " + ends.src + scope) != 0) return true;
+    const auto src = ParseRange(ends.dst);
+    const auto dst = ParseRange(ends.src);
+    return src && dst && std::any_of(ranges_.begin(), ranges_.end(), [&](const Entry& entry) {
+             return entry.scope == scope && entry.src.Holds(*src) && entry.dst.Holds(*dst);
+           });
+  }
+
+ private:
+  struct Entry {
+    AddressRange src;
+    AddressRange dst;
+    std::string scope;
+  };
+
+  // A packet of one interface ID or mark does not meet policies of another.
+  static std::string ScopeOf(const Json& policy) {
+    const Json& mark = Child(policy, "mark");
+    return fmt::format(" if_id {} mark {}/{}", Number(policy, "if_id"), Word(mark, "value"),
+                       Word(mark, "mask"));
+  }
+
+  std::set<std::string> same_;
+  std::vector<Entry> ranges_;
+};
+
 }  // namespace
 
 // An opened packet that no policy selects is dropped. Key management makes three policies for each
 // tunnel; who makes them by hand forgets some.
 std::vector<Finding> CheckPolicyPairs(const DoctorSubject& subject) {
-  std::set<std::string> inbound;
-  for (const Json& policy : subject.policies) {
-    const Ends ends = EndsOf(policy);
-    if (Text(policy, "dir") != "out") inbound.insert(ends.src + " " + ends.dst);
-  }
+  const Inbound inbound(subject.policies);
   std::vector<Finding> rows;
   for (const Json& policy : subject.policies) {
     if (Text(policy, "dir") != "out" || !ProtectsByTunnel(policy)) continue;
-    const Ends ends = EndsOf(policy);
-    if (inbound.count(ends.dst + " " + ends.src) != 0) continue;
+    if (inbound.Answers(policy)) continue;
     if (rows.size() == kMostRows) break;
+    const Ends ends = EndsOf(policy);
     rows.push_back(
         {.level = Level::kWarning,
          .text = fmt::format("policy {} dir out has no counterpart of direction in or fwd with "
