@@ -122,7 +122,7 @@ class Session {
 
   // The SA of the drill-down: SaRow::key is "src dst proto spi direction".
   std::optional<SaName> About() const {
-    if (!state_.detail) return std::nullopt;
+    if (!state_.detail || state_.selected.empty()) return std::nullopt;
     std::istringstream words(state_.selected);
     std::string src;
     std::string proto;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "cli/printable.h"
 #include "cli/text.h"
 #include "cli/top/figures.h"
 #include "cli/top/layout.h"
@@ -116,9 +117,10 @@ std::vector<Line> DetailLines(const SaRow* row, const Detail& detail, const View
   if (row != nullptr) AddRates(*row, view, &page);
   if (row == nullptr && view.error.empty()) {
     page.Head("The SA is gone.");
-  } else if (sa == nullptr) {
+  } else if (sa == nullptr && detail.error.empty()) {
     page.Add(detail.read ? "the daemon does not have it any more" : "reading ...", Style::kDim);
   }
+  if (!detail.error.empty()) page.Add("NO DATA: " + Printable(detail.error), Style::kBad);
   if (sa != nullptr) {
     AddLimits(*sa, *row, view, &page);
     AddLateness(*sa, &page);

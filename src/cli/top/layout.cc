@@ -196,8 +196,10 @@ std::vector<Line> Screen(const View& view, const State& state,
   if (state.help) {
     part(HelpLines(size.columns));
   } else if (state.detail) {
-    const bool there = !rows.empty() && rows[state.at]->key == state.selected;
-    part(DetailLines(there ? rows[state.at] : nullptr, detail, view, size.columns));
+    // Not of `rows`: a filter may hide it.
+    const auto row = std::find_if(view.sas.begin(), view.sas.end(),
+                                  [&state](const SaRow& one) { return one.key == state.selected; });
+    part(DetailLines(row == view.sas.end() ? nullptr : &*row, detail, view, size.columns));
   } else if (state.pane == Pane::kDevices) {
     part(DevicePane(view, size.columns));
   } else if (state.pane == Pane::kWorkers) {

@@ -20,6 +20,7 @@ struct Detail {
   std::vector<Json> sas;     // the SA; empty: it is gone, or was not read yet
   std::vector<Json> ledger;  // placements and keys
   bool read = false;
+  std::string error{};  // why it could not be read; empty: it was
 };
 
 // Rows of SAs that fit on the screen.

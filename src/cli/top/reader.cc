@@ -31,11 +31,22 @@ Status Source::ReadAll(const std::optional<SaName>& about, Readings* readings, D
       Ask(&*client_, {{"command", "dev"}, {"brief", true}}, &readings->of(Reading::kDevices)));
   CYGNET_RETURN_IF_ERROR(Ask(&*client_, RequestFor(Reading::kStat), &readings->of(Reading::kStat)));
   if (!about) return {};
+  ReadDetail(*about, detail);
+  return {};
+}
+
+// What fails here takes the detail, not the view.
+void Source::ReadDetail(const SaName& about, Detail* detail) {
   detail->read = true;
-  CYGNET_RETURN_IF_ERROR(
-      Ask(&*client_, {{"command", "sa"}, {"spi", about->spi}, {"dst", about->dst}}, &detail->sas));
-  return Ask(&*client_, {{"command", "ledger"}, {"spi", about->spi}, {"dst", about->dst}},
-             &detail->ledger);
+  Status read =
+      Ask(&*client_, {{"command", "sa"}, {"spi", about.spi}, {"dst", about.dst}}, &detail->sas);
+  if (read) {
+    read = Ask(&*client_, {{"command", "ledger"}, {"spi", about.spi}, {"dst", about.dst}},
+               &detail->ledger);
+  }
+  if (read) return;
+  detail->error = read.error().message;
+  client_.reset();  // it may be in the middle of an answer
 }
 
 View Source::Fail(std::string why) {

@@ -37,6 +37,7 @@ class Source {
   using Clock = std::chrono::steady_clock;
 
   Status ReadAll(const std::optional<SaName>& about, Readings* readings, Detail* detail);
+  void ReadDetail(const SaName& about, Detail* detail);
   View Fail(std::string why);
 
   const OperatorConnector connect_;

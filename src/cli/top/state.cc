@@ -66,11 +66,17 @@ bool Before(const SaRow& a, const SaRow& b, SortKey key) {
   return false;
 }
 
+// The detail that is open keeps its SA.
+void ToFirstRow(State* state) {
+  if (state->detail) return;
+  state->at = 0;
+  state->selected.clear();
+}
+
 void SetSort(State* state, int step) {
   constexpr int kCount = static_cast<int>(SortKey::kCount);
   state->sort = static_cast<SortKey>((static_cast<int>(state->sort) + step + kCount) % kCount);
-  state->at = 0;
-  state->selected.clear();
+  ToFirstRow(state);
 }
 
 void SetPane(State* state, int step) {
@@ -124,8 +130,7 @@ void Move(long step, const std::vector<const SaRow*>& rows, State* state) {
 void Accept(State* state) {
   if (state->prompt == Prompt::kFilter) {
     state->filter = state->typed;
-    state->at = 0;
-    state->selected.clear();
+    ToFirstRow(state);
   } else {
     double delay = 0;
     const char* end = state->typed.data() + state->typed.size();
