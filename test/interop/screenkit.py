@@ -29,8 +29,10 @@ class Screen:
         return done.stdout
 
     def text(self, *options):
-        """What is on the screen; "-e": with its colours as escape sequences."""
-        return self._tmux("capture-pane", "-p", *options)
+        """What is on the screen; "-e": with its colours as escape sequences. Before a program that has ended, what
+        tmux scrolled away when it wrote the end below it."""
+        dead = self._tmux("display-message", "-p", "#{pane_dead}").strip() == "1"
+        return self._tmux("capture-pane", "-p", *(("-S", "-") if dead else ()), *options)
 
     def lines(self):
         return self.text().rstrip("\n").split("\n")
