@@ -75,8 +75,9 @@ uint64_t ReadProtocol(const Keyword& keyword, std::string_view text) {
 std::string ReadChoice(const Keyword& keyword, std::string_view text) {
   const std::vector<std::string_view> choices = ChoicesOf(keyword);
   if (std::find(choices.begin(), choices.end(), text) != choices.end()) return std::string(text);
-  throw UsageError{
-      fmt::format("{}: must be {}, not \"{}\"", NameOf(keyword), OneOfText(choices), text)};
+  // Without a word of its own the keyword has no other name than its choices.
+  const std::string name = keyword.word.empty() ? "" : NameOf(keyword) + ": ";
+  throw UsageError{fmt::format("{}must be {}, not \"{}\"", name, OneOfText(choices), text)};
 }
 
 // "2026-11-28", "2026-11-28T17:58" or more. `rest`: what follows an unsaid part.

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <span>
+#include <sstream>
 #include <string>
 
 #include "cli/arguments.h"
@@ -16,6 +17,7 @@
 #include "cli/json_text.h"
 #include "cli/ledger_command.h"
 #include "cli/monitor_command.h"
+#include "cli/printable.h"
 #include "cli/report.h"
 #include "cli/top/command.h"
 #include "cli/watch.h"
@@ -29,19 +31,29 @@ int Complain(FILE* err, int status, const std::string& text) {
   return status;
 }
 
-int Finish(FILE* out, FILE* err, const Status& status, int exit_status = 0) {
-  fflush(out);  // keeps results ahead of the error message
-  return status ? exit_status : Complain(err, kExitFailed, status.error().message);
+// `text` quotes words of the command line, which must not move the cursor.
+int ComplainOfUsage(FILE* err, const std::string& text) {
+  std::string clean;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    clean += (clean.empty() ? "" : "\n") + Printable(line);
+  }
+  return Complain(err, kExitUsage, clean);
 }
 
-int ShowVersion(const Arguments& arguments, FILE* out) {
+int Finish(FILE* out, FILE* err, const Status& status, int exit_status = 0) {
+  const bool written = fflush(out) == 0 && ferror(out) == 0;  // before the error message
+  if (!status) return Complain(err, kExitFailed, status.error().message);
+  return written ? exit_status : Complain(err, kExitFailed, "cannot write the output");
+}
+
+void ShowVersion(const Arguments& arguments, FILE* out) {
   if (arguments.json) {
     fmt::print(out, "{}\n",
                JsonText({{"version", CYGNET_VERSION}, {"json", kJsonVersion}}, arguments.pretty));
   } else {
     fmt::print(out, "cygnet {}\n", CYGNET_VERSION);
   }
-  return 0;
 }
 
 int Capture(const Arguments& arguments, const OperatorConnector& connect, FILE* out, FILE* err) {
@@ -66,9 +78,10 @@ int Run(const Arguments& arguments, std::span<char* const> words, const Operator
   switch (arguments.object) {
     case Object::kHelp:
       fmt::print(out, "{}", HelpText(arguments.help_for));
-      return 0;
+      return Finish(out, err, {});
     case Object::kVersion:
-      return ShowVersion(arguments, out);
+      ShowVersion(arguments, out);
+      return Finish(out, err, {});
     case Object::kComplete:
       PrintCompletions(words.subspan(arguments.rest_at), connect, out);
       return 0;
@@ -107,7 +120,7 @@ int RunCygnet(int argc, char** argv, const OperatorConnector& connect, FILE* out
   // Their words are their own.
   if (!words.empty() && IsCompanion(words[0])) return RunCompanion(argv + 1);
   const auto arguments = ParseArguments(words);
-  if (!arguments) return Complain(err, kExitUsage, arguments.error().message);
+  if (!arguments) return ComplainOfUsage(err, arguments.error().message);
   const int rest = static_cast<int>(arguments->rest_at) + 1;
   if (arguments->object == Object::kExec) return RunExec(argc - rest, argv + rest);
   if (arguments->object == Object::kCompanion) return RunCompanion(argv + rest - 1);

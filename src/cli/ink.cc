@@ -12,12 +12,15 @@ namespace {
 // NO_COLOR of any value but the empty one forbids (no-color.org).
 bool IsWanted(FILE* out) {
   const char* const no_color = std::getenv("NO_COLOR");
-  const char* const term = std::getenv("TERM");
-  const bool can = term != nullptr && *term != '\0' && std::string_view(term) != "dumb";
-  return can && (no_color == nullptr || *no_color == '\0') && isatty(fileno(out)) == 1;
+  return CanMoveCursor() && (no_color == nullptr || *no_color == '\0') && isatty(fileno(out)) == 1;
 }
 
 }  // namespace
+
+bool CanMoveCursor() {
+  const char* const term = std::getenv("TERM");
+  return term != nullptr && *term != '\0' && std::string_view(term) != "dumb";
+}
 
 Ink::Ink(ColorWhen when, FILE* out)
     : on_(when == ColorWhen::kAlways || (when == ColorWhen::kAuto && IsWanted(out))) {}

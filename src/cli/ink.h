@@ -10,6 +10,9 @@
 
 namespace cygnet {
 
+// Whether the terminal that TERM names understands escape sequences.
+bool CanMoveCursor();
+
 enum class Tone : uint8_t { kPlain, kGood, kNotice, kBad };
 
 class Ink {

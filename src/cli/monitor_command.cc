@@ -47,7 +47,7 @@ class Output {
   bool Wait(int fd, int timeout_ms) const {
     pollfd fds[] = {{fd, POLLIN, 0}, {fileno(out_), 0, 0}};
     (void)poll(fds, 2, timeout_ms);
-    return (fds[1].revents & POLLERR) == 0;
+    return (fds[1].revents & (POLLERR | POLLNVAL)) == 0;
   }
 
   int error() const { return error_; }

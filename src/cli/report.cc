@@ -115,7 +115,9 @@ Status PrintJson(const Arguments& arguments, OperatorClient* client, FILE* out, 
 
 // The message for an empty list; empty for objects whose list is never empty.
 std::string_view NothingOf(const Arguments& arguments) {
-  const bool all = arguments.request.size() == 1;  // no filter beside the command
+  // No filter beside the command; keys are none.
+  const std::size_t others = arguments.request.contains("show_keys") ? 2 : 1;
+  const bool all = arguments.request.size() == others;
   switch (arguments.object) {
     case Object::kSa:
     case Object::kStatSa:

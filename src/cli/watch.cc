@@ -11,6 +11,7 @@
 #include <ctime>
 #include <string_view>
 
+#include "cli/ink.h"
 #include "cli/text.h"
 
 namespace cygnet {
@@ -99,7 +100,7 @@ class Watcher {
         title_(std::move(title)),
         out_(out),
         err_(err),
-        on_terminal_(!arguments.json && isatty(fileno(out)) == 1) {}
+        on_terminal_(!arguments.json && CanMoveCursor() && isatty(fileno(out)) == 1) {}
 
   Status Show(const Buffer& report, const Buffer& notes, const Status& status) {
     const std::string why = status ? "" : status.error().message;
