@@ -48,6 +48,7 @@ class Page {
 std::string LeftText(const Limit& limit) {
   if (limit.used >= limit.limit) return "reached";
   if (limit.seconds_left == Limit::kNever) return "not at this rate";
+  if (limit.seconds_left > Limit::kFar) return "in more than ten years";
   return "in " + Span(limit.seconds_left);
 }
 

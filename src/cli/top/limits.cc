@@ -56,7 +56,7 @@ std::vector<Limit> LimitsOf(const Json& sa, const LimitInput& input) {
 const Limit* FirstReached(const std::vector<Limit>& limits) {
   const Limit* first = nullptr;
   for (const Limit& row : limits) {
-    if (row.soft || row.seconds_left == Limit::kNever) continue;
+    if (row.soft || row.seconds_left > Limit::kFar) continue;
     if (first == nullptr || row.seconds_left < first->seconds_left) first = &row;
   }
   return first;

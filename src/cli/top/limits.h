@@ -12,6 +12,7 @@ namespace cygnet::top {
 
 struct Limit {
   static constexpr double kNever = std::numeric_limits<double>::infinity();
+  static constexpr double kFar = 3650.0 * 86'400;  // nobody plans so far ahead
 
   std::string name;  // "hard_bytes", "sequence numbers"
   double limit = 0;
@@ -31,7 +32,7 @@ struct LimitInput {
 // In the order of the report; the sequence numbers come last.
 std::vector<Limit> LimitsOf(const Json& sa, const LimitInput& input);
 
-// The one that ends the SA first; nullptr: none does at this rate.
+// The one that ends the SA first; nullptr: none does at this rate, or not within kFar.
 const Limit* FirstReached(const std::vector<Limit>& limits);
 
 }  // namespace cygnet::top

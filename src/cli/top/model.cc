@@ -81,8 +81,8 @@ void AddSas(const Interval& interval, View* view) {
   view->all_sas = sas.size();
   view->sas.reserve(sas.size());
   for (const Flow& flow : FlowsOf(interval)) {
-    ++view->places[Text(*flow.half, "effective")];
     if (flow.unused) continue;
+    ++view->places[Text(*flow.half, "effective")];
     view->sas.push_back(RowOf(flow, now));
     Traffic& sum = view->sas.back().direction == "in" ? view->in : view->out;
     sum.packets_per_second += flow.packets;

@@ -76,7 +76,7 @@ struct View {
   std::string error;      // why the daemon cannot be read; the rest is empty then
   uint64_t uptime_seconds = 0;
   std::size_t all_sas = 0;
-  std::map<std::string, std::size_t> places;  // halves by `effective`
+  std::map<std::string, std::size_t> places;  // halves in use, by `effective`
   Traffic out;
   Traffic in;
   std::vector<SaRow> sas;
