@@ -130,6 +130,11 @@ void Why::Decide(Case* of) const {
   DescribePolicy(*of);
   if (decision.chain.size != 0) return Protect(of);
   if (!of->report->inside.empty()) of->report->inside.clear();  // only what is protected is taken
+  const LinkStatus link = of->way.device->wire_port->link();
+  if (link != LinkStatus::kUp) {
+    return of->Drop("way", DropReason::kPortDown,
+                    Upper(cygnet::Explain(link, of->way.device->wire)));
+  }
   of->report->verdict = WhyVerdict::kClear;
   const uint32_t mtu = of->report->mtu.wire_mtu;
   of->report->mtu.inner_mtu = mtu;
@@ -168,7 +173,14 @@ void Why::DescribeOpenFields(const Case& of) const {
     return other.first != match.first ||
            (ports_open && from_.path.spd.PortsMightDecide(kOut, flow, ifindex, other));
   };
-  if (asked.proto == 0 && (differs(kProtoTcp) || differs(kProtoUdp) || differs(kProtoIcmp))) {
+  // Any protocol: a policy may select ICMPv6, GRE or SCTP as well as TCP.
+  const auto some_protocol_differs = [&] {
+    for (int proto = 1; proto <= 255; ++proto) {
+      if (differs(static_cast<uint8_t>(proto))) return true;
+    }
+    return false;
+  };
+  if (asked.proto == 0 && some_protocol_differs()) {
     of.Say("policy", "Some policies select by protocol or port: pass proto, sport and dport.");
   } else if (asked.proto != 0 && differs(asked.proto)) {
     of.Say("policy", "Some policies select by port: pass sport and dport.");
