@@ -142,7 +142,7 @@ AddressUpdates::Host ControlPlane::AddressesOf(HostNetwork* network) {
     return {.read = [] { return std::vector<HostAddress>{}; }};
   }
   return {.read = [network] { return network->Addresses(); },
-          .take_events = [this, network] { OnHostNetworkChange(network->TakeChanges()); }};
+          .take_events = [this, network] { TakeAllChanges(network); }};
 }
 
 std::unique_ptr<NextHops> ControlPlane::MakeNextHops() {
@@ -244,6 +244,17 @@ void ControlPlane::OnBell() {
   placement_.CheckDevices();
   events_.TakeSome();
   (void)numbers_.DoSome();
+}
+
+// A flood of events must not hold up the client that waits for this; then all is read anew.
+void ControlPlane::TakeAllChanges(HostNetwork* network) {
+  constexpr int kShares = 256;
+  for (int i = 0; i < kShares; ++i) {
+    const NetworkChanges changes = network->TakeChanges();
+    OnHostNetworkChange(changes);
+    if (!changes.more) return;
+  }
+  OnHostNetworkChange({.lost = true});
 }
 
 void ControlPlane::OnHostNetworkChange(const NetworkChanges& changes) {

@@ -289,6 +289,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   std::string WhyMute(const Sa& sa) const;
   std::unique_ptr<NextHops> MakeNextHops();
   AddressUpdates::Host AddressesOf(HostNetwork* network);
+  void TakeAllChanges(HostNetwork* network);
   void ReadSettings();
 
   Reports reports() const;

@@ -132,14 +132,17 @@ int HostNetwork::event_fd() const { return mnl_socket_get_fd(events_.get()); }
 NetworkChanges HostNetwork::TakeChanges() {
   constexpr int kDatagramsAtOnce = 64;
   Buffer buffer;
-  NetworkChanges changes;
+  NetworkChanges changes{.more = true};
   for (int i = 0; i < kDatagramsAtOnce; ++i) {
     const ssize_t n = mnl_socket_recvfrom(events_.get(), buffer.data(), buffer.size());
     if (n < 0 && errno == ENOBUFS) {
       changes.lost = true;
       continue;
     }
-    if (n <= 0) break;
+    if (n <= 0) {
+      changes.more = false;
+      break;
+    }
     int left = static_cast<int>(n);
     for (auto* m = reinterpret_cast<nlmsghdr*>(buffer.data()); mnl_nlmsg_ok(m, left);
          m = mnl_nlmsg_next(m, &left)) {

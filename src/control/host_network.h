@@ -64,6 +64,7 @@ struct NetworkChanges {
   std::vector<AddressChange> addresses;  // in their order
   bool routes = false;
   bool lost = false;  // the kernel dropped events: anything may have changed
+  bool more = false;  // others may wait
   std::vector<NeighbourChange> neighbours;
 };
 
