@@ -22,8 +22,8 @@ std::string PlaceText(const SaBinding& binding, const std::string& where) {
   if (binding.on_device()) {
     return Text("in ", where, ", by ", Name(binding.path), " offload");
   }
-  return Text(binding.look_aside.session != nullptr ? "in the look-aside engine"
-                                                    : "on the CPU, by the engine",
+  return Text(binding.rare().look_aside.session != nullptr ? "in the look-aside engine"
+                                                           : "on the CPU, by the engine",
               " ", where);
 }
 

@@ -118,7 +118,7 @@ TEST_F(WhyTest, WhatThereIsInsteadOfTheSa) {
 
 TEST_F(WhyTest, LimitsAndNumbers) {
   SaSpec spec = MakeSpec();
-  spec.limits.hard_packets = 5;
+  spec.limits.Change()->hard_packets = 5;
   Protect(std::move(spec));
   const auto sa = path_.sad.FindWithAnyMark(IdOf(0x1000));
   sa->lifetime().SetUsage({.bytes = 100, .packets = 5});

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -23,10 +24,11 @@ enum class FlowAction : uint8_t { kBypass, kProtect, kDrop };
 
 // The transforms of an outbound flow, innermost first (RFC 4301 appendix E: nested SAs).
 struct SaChain {
-  std::array<OutboundSa*, kMaxTemplates> sas{};
   uint8_t size = 0;
+  std::array<OutboundSa*, kMaxTemplates> sas{};
 };
 
+// In the order of FlowCache::Entry: with one transform, its first cache line has all of it.
 struct FlowDecision {
   FlowAction action = FlowAction::kDrop;
   DropReason reason = DropReason::kNone;  // for kDrop
@@ -80,10 +82,14 @@ class FlowCache {
   }
   // Prefetches the places of the flow for a later Find.
   void Prefetch(const FlowKey& key, uint64_t tag) const {
-    const auto* set = reinterpret_cast<const char*>(&sets_[Index(key, tag)]);
-    for (std::size_t at = 0; at < sizeof(Set); at += kCacheLine) __builtin_prefetch(set + at);
+    for (const Entry& entry : sets_[Index(key, tag)].ways) {
+      const auto* line = reinterpret_cast<const char*>(&entry);
+      for (std::size_t i = 0; i < kUsedLines; ++i) __builtin_prefetch(line + i * kCacheLine);
+    }
   }
-  void Store(const FlowKey& key, uint64_t tag, uint64_t generation, const FlowDecision& decision) {
+  // Returns the stored decision.
+  const FlowDecision& Store(const FlowKey& key, uint64_t tag, uint64_t generation,
+                            const FlowDecision& decision) {
     Set& set = SetOf(key, tag);
     uint32_t way = set.ways[0].last ^ 1u;
     for (uint32_t w = 0; w < kWays; ++w) {
@@ -96,18 +102,23 @@ class FlowCache {
     entry.generation = generation;
     entry.decision = decision;
     set.ways[0].last = static_cast<uint8_t>(way);
+    return entry.decision;
   }
 
  private:
   static constexpr uint32_t kWays = 2;
-  struct Entry {
+  // A look-up reads the first line of each way and the second line of the right one.
+  struct alignas(kCacheLine) Entry {
     uint64_t generation = 0;
     uint64_t tag = 0;
     FlowKey key;
     FlowDecision decision;
     uint8_t last = 0;  // only in a set's first entry: the way used last
   };
-  struct alignas(kCacheLine) Set {
+  static constexpr std::size_t kUsedLines = 2;
+  static_assert(sizeof(Entry) == 3 * kCacheLine);
+  static_assert(offsetof(Entry, decision.chain.sas) + sizeof(void*) == kUsedLines * kCacheLine);
+  struct Set {
     std::array<Entry, kWays> ways;
   };
   std::size_t Index(const FlowKey& key, uint64_t tag) const {

@@ -19,10 +19,27 @@ const FlowDecision& FlowDecider::Outbound(uint8_t interface, const IpPacketView&
   const uint64_t tag = OutboundTag(interface, ip);
   if (const FlowDecision* known = cache_.Find(ip.flow, tag, generation)) return *known;
   warm_up_->CountMiss();
-  fresh_ = DecideOutbound(*path_, ip, ifindex, cpu_);
+  const uint64_t stamp = DecisionStamp(*path_);
+  PolicyMatch match;
+  if (!path_->PolicyIdle()) match = path_->spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
+  return DecideNew(ip, tag, generation, ifindex, match, stamp);
+}
+
+const FlowDecision& FlowDecider::DecideNew(const IpPacketView& ip, uint64_t tag,
+                                           uint64_t generation, int32_t ifindex,
+                                           const PolicyMatch& match, uint64_t stamp) {
+  // What may decide before the policy does.
+  const bool alone =
+      match.second == nullptr && !ip.later_fragment && path_->socket_policies.Empty();
+  if (alone && match.any()) {
+    const FlowDecision* usual = of_policies_.Find(match.first, generation);
+    if (usual != nullptr) return cache_.Store(ip.flow, tag, generation, *usual);
+  }
+  fresh_ = DecideOutbound(*path_, ip, ifindex, cpu_, match, stamp);
   // Not cached, so that each packet asks key management for an SA, not only the first.
-  if (!fresh_.acquire) cache_.Store(ip.flow, tag, generation, fresh_);
-  return fresh_;
+  if (fresh_.acquire) return fresh_;
+  if (alone && HoldsForPolicy(*path_, fresh_)) of_policies_.Store(fresh_, generation);
+  return cache_.Store(ip.flow, tag, generation, fresh_);
 }
 
 // With more SAs than cache entries and few policies, a policy look-up costs less than a cache

@@ -7,6 +7,7 @@
 #include "datapath/always_passes.h"
 #include "datapath/data_path.h"
 #include "datapath/flow_cache.h"
+#include "datapath/policy_decisions.h"
 #include "datapath/warm_up.h"
 
 namespace cygnet {
@@ -27,6 +28,11 @@ class FlowDecider {
   const FlowDecision* KnownOutbound(uint8_t interface, const FlowKey& flow) {
     return MayAlwaysPass(flow) ? nullptr : cache_.Find(flow, interface, path_->generation());
   }
+
+  // The decision about a new flow, which it stores. `match`: the result of the policy look-up;
+  // `generation`, `stamp`: DataPath::generation() and DecisionStamp() from before that look-up.
+  const FlowDecision& DecideNew(const IpPacketView& ip, uint64_t tag, uint64_t generation,
+                                int32_t ifindex, const PolicyMatch& match, uint64_t stamp);
 
   // Call before each batch of Inbound() calls.
   void BeginInboundBatch();
@@ -54,6 +60,7 @@ class FlowDecider {
   WarmUp* const warm_up_;
   const uint32_t cpu_;
   FlowCache cache_;
+  PolicyDecisions of_policies_;
   FlowDecision fresh_;  // the last decision that did not come from the cache
   bool bypass_flow_cache_ = false;
 };

@@ -294,6 +294,18 @@ FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_
   return decision;
 }
 
+bool HoldsForPolicy(const DataPath& path, const FlowDecision& decision) {
+  if (decision.action != FlowAction::kProtect || decision.acquire || decision.second != nullptr ||
+      !path.spd.Idle(PolicyDirection::kForward)) {
+    return false;
+  }
+  const Templates& templates = decision.policy->spec.templates;
+  const std::span<OutboundSa* const> sas(decision.chain.sas.data(), decision.chain.size);
+  return std::all_of(templates.begin(), templates.end(), HasOwnAddresses) &&
+         std::all_of(sas.begin(), sas.end(),
+                     [](const OutboundSa* sa) { return sa->sa->admits_all(); });
+}
+
 std::optional<Sad::OutboundQuery> FirstOutboundQuery(const PolicyMatch& match,
                                                      const FlowKey& flow) {
   if (match.templates() == 0) return std::nullopt;

@@ -19,6 +19,9 @@ FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_
 // look-up.
 FlowDecision DecideOutbound(const DataPath& path, const IpPacketView& ip, int32_t ifindex,
                             std::optional<uint32_t> cpu, const PolicyMatch& match, uint64_t stamp);
+// True if every flow of its policy gets this decision, as long as nothing changes and no socket has
+// a policy: the addresses of its SAs, and the flows that they admit, do not depend on the flow.
+bool HoldsForPolicy(const DataPath& path, const FlowDecision& decision);
 // The first SAD query that DecideOutbound will make; nullopt if it makes none.
 std::optional<Sad::OutboundQuery> FirstOutboundQuery(const PolicyMatch& match, const FlowKey& flow);
 

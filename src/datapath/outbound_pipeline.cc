@@ -4,7 +4,7 @@ namespace cygnet {
 
 void OutboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   if (warm_up_.due()) {
-    warm_up_.Outbound(*ctx_, interface, in->packets(), admission_.decider()->cache());
+    warm_up_.Outbound(*ctx_, interface, in->packets(), admission_.decider());
   }
   admission_.BeginBatch();
   straight_.Begin(interface, in->size());

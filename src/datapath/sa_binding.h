@@ -68,7 +68,7 @@ struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
   bool device_numbers() const { return path == ProcessingPath::kPacketOffload; }
   // The CPU does all of it, and no packet of a device is checked.
   bool cpu_alone() const {
-    return path == ProcessingPath::kSoftware && cpu.session != nullptr && shadow == nullptr;
+    return path == ProcessingPath::kSoftware && cpu.session != nullptr && shadow() == nullptr;
   }
   // Runs what the device does not; without a session: nothing does.
   const EngineSession& engine() const {

@@ -1,6 +1,7 @@
 #include "datapath/warm_up.h"
 
 #include "base/endian.h"
+#include "datapath/flow_decider.h"
 #include "datapath/flow_decision.h"
 #include "net/ethernet.h"
 #include "net/ip_protocol.h"
@@ -14,10 +15,9 @@ void PrefetchLines(const T* object, std::size_t lines) {
   for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(at + i * kCacheLine);
 }
 
-template <typename Half>
-void PrefetchHalf(const Half* sa) {
-  PrefetchLines(sa, 3);
-}
+void PrefetchHalf(const OutboundSa* sa) { PrefetchLines(sa, 3); }
+// A plain window of 128 packets is in the second line.
+void PrefetchHalf(const InboundSa* sa) { PrefetchLines(sa, 2); }
 
 // The other data that a run needs: first the binding, then, in a second step, the key schedule that
 // the binding points to.
@@ -29,7 +29,7 @@ void PrefetchBinding(const Half& half) {
 
 template <typename Half>
 void PrefetchSession(const Half& half) {
-  constexpr std::size_t kScheduleLines = 8;
+  constexpr std::size_t kScheduleLines = 5;  // AES-128 of vaes_gcm
   const SaBinding* binding = half.binding.load(std::memory_order_acquire);
   if (binding != nullptr) PrefetchLines(binding->cpu.session.get(), kScheduleLines);
 }
@@ -81,7 +81,8 @@ void WarmUp::Inbound(const WorkerContext& ctx, std::span<Packet* const> packets)
 }
 
 void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Packet* const> packets,
-                      FlowCache* cache) {
+                      FlowDecider* decider) {
+  FlowCache* const cache = decider->cache();
   const uint64_t generation = ctx.path->generation();
   uint32_t n = 0;
   for (const Packet* packet : packets) {
@@ -107,7 +108,7 @@ void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Pac
     }
   }
   misses_ += size;
-  if (size > 0) Decide(ctx, ctx.path->interfaces[interface].ifindex, {fresh.data(), size}, cache);
+  if (size > 0) Decide(ctx, ctx.path->interfaces[interface].ifindex, {fresh.data(), size}, decider);
   for (uint32_t i = 0; i < n; ++i) {
     if (flows_[i].sa != nullptr) PrefetchBinding(*flows_[i].sa);
   }
@@ -118,7 +119,7 @@ void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Pac
 
 // Makes the decisions that the pipeline would otherwise make one by one.
 void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* const> fresh,
-                    FlowCache* cache) {
+                    FlowDecider* decider) {
   const DataPath& path = *ctx.path;
   if (path.PolicyIdle()) return;
   const uint64_t generation = path.generation();
@@ -129,10 +130,7 @@ void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* c
   for (std::size_t i = 0; i < fresh.size(); ++i) flows[i] = &fresh[i]->ip.flow;
   path.spd.Lookup(PolicyDirection::kOut, std::span(flows).first(fresh.size()), ifindex, matches);
   for (std::size_t i = 0; i < fresh.size(); ++i) {
-    if (matches[i].any()) PrefetchLines(matches[i].first, 2);
-  }
-  for (std::size_t i = 0; i < fresh.size(); ++i) {
-    if (matches[i].any()) __builtin_prefetch(matches[i].first->spec.templates.data());
+    if (matches[i].any()) PrefetchLines(matches[i].first, 3);  // with its template
   }
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     const auto query = FirstOutboundQuery(matches[i], *flows[i]);
@@ -149,10 +147,8 @@ void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* c
   }
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     Flow* flow = fresh[i];
-    const FlowDecision decision =
-        DecideOutbound(path, flow->ip, ifindex, ctx.cpu, matches[i], stamp);
-    if (decision.acquire) continue;  // requested again with each packet
-    cache->Store(flow->ip.flow, flow->tag, generation, decision);
+    const FlowDecision& decision =
+        decider->DecideNew(flow->ip, flow->tag, generation, ifindex, matches[i], stamp);
     if (decision.chain.size > 0) flow->sa = decision.chain.sas[0];
   }
 }

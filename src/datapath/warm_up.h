@@ -13,6 +13,8 @@
 
 namespace cygnet {
 
+class FlowDecider;
+
 class WarmUp {
  public:
   // True if warming up is worth its cost: the last batch had many SAs or flow cache misses, and the
@@ -29,9 +31,9 @@ class WarmUp {
     misses_ = 0;
   }
 
-  // Call before a batch is processed. Outbound() decides new flows and stores them in `cache`.
+  // Call before a batch is processed. Outbound() decides new flows and has `decider` store them.
   void Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Packet* const> packets,
-                FlowCache* cache);
+                FlowDecider* decider);
   void Inbound(const WorkerContext& ctx, std::span<Packet* const> packets);
 
  private:
@@ -44,7 +46,7 @@ class WarmUp {
     const OutboundSa* sa = nullptr;
   };
   void Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* const> fresh,
-              FlowCache* cache);
+              FlowDecider* decider);
 
   bool due_ = false;
   uint32_t runs_ = 0;

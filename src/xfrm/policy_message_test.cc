@@ -106,7 +106,7 @@ TEST(EncodePolicyTest, ShowsTheOffloadInEveryMessage) {
   policy.direction = PolicyDirection::kIn;
   policy.offload->inbound = true;
   EXPECT_EQ(flags_of(EncodePolicyAdded({policy, {}}, {})), kOffloadPacket | XFRM_OFFLOAD_INBOUND);
-  policy.offload.reset();
+  policy.offload = std::nullopt;
   EXPECT_EQ(flags_of(EncodePolicyAdded({policy, {}}, {})), -1);
 }
 
