@@ -299,11 +299,10 @@ bool HoldsForPolicy(const DataPath& path, const FlowDecision& decision) {
       !path.spd.Idle(PolicyDirection::kForward)) {
     return false;
   }
+  // A newer SA that chooses its flows may be for others than this one.
+  if (path.sad.any_of_some_flows()) return false;
   const Templates& templates = decision.policy->spec.templates;
-  const std::span<OutboundSa* const> sas(decision.chain.sas.data(), decision.chain.size);
-  return std::all_of(templates.begin(), templates.end(), HasOwnAddresses) &&
-         std::all_of(sas.begin(), sas.end(),
-                     [](const OutboundSa* sa) { return sa->sa->admits_all(); });
+  return std::all_of(templates.begin(), templates.end(), HasOwnAddresses);
 }
 
 std::optional<Sad::OutboundQuery> FirstOutboundQuery(const PolicyMatch& match,

@@ -59,6 +59,15 @@ TEST_F(PolicyDecisionsTest, EachPolicyHasItsOwn) {
   }
 }
 
+TEST_F(PolicyDecisionsTest, NotBesideAnSaThatChoosesItsFlows) {
+  pair_.Protect({.spi = 0x1001}, "10.1.0.0/16", "10.2.0.0/16");
+  pair_.a.Add({.spi = 0x1002, .inner_src = "10.1.0.7/32"});
+  EXPECT_FALSE(Holds());
+  EXPECT_EQ(SpiOf(&pair_, Datagram(1)), 0x1001u);
+  EXPECT_EQ(SpiOf(&pair_, Datagram(1, "10.1.0.7")), 0x1002u) << "the other flow came first";
+  EXPECT_EQ(SpiOf(&pair_, Datagram(2)), 0x1001u);
+}
+
 // The SA is found by the packet's addresses.
 TEST_F(PolicyDecisionsTest, NotInTransportMode) {
   pair_.Protect({.src = "10.1.0.1", .dst = "10.2.0.1", .mode = SaMode::kTransport}, "10.1.0.0/16",

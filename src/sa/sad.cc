@@ -50,8 +50,9 @@ bool Sad::MayBeMet(const Sa& sa) {
 }
 
 // Before the SA can be found, after it can be found no more.
-void Sad::CountCpu(const Sa& sa, uint32_t change) {
+void Sad::CountChoosy(const Sa& sa, uint32_t change) {
   if (sa.spec().cpu) of_one_cpu_.fetch_add(change, std::memory_order_relaxed);
+  if (!sa.admits_all()) of_some_flows_.fetch_add(change, std::memory_order_relaxed);
 }
 
 Sa* Sad::LookupInbound(Spi spi, const IpAddress& daddr, IpFamily family, uint8_t proto) const {
@@ -171,7 +172,7 @@ void Sad::Insert(std::shared_ptr<Sa> sa) {
     by_tuple_.emplace(TupleHash(spec), sa.get());
     if (spec.acquire_seq != 0) by_acquire_seq_.emplace(spec.acquire_seq, sa.get());
   }
-  CountCpu(*sa, 1);
+  CountChoosy(*sa, 1);
   if (MayBeMet(*sa)) {
     inbound_.Insert(sa.get());
     outbound_.Insert(sa.get());
@@ -187,7 +188,7 @@ void Sad::Remove(const std::shared_ptr<Sa>& sa) {
     inbound_.Erase(sa.get());
     outbound_.Erase(sa.get());
   }
-  CountCpu(*sa, ~uint32_t{0});
+  CountChoosy(*sa, ~uint32_t{0});
   by_spi_.Erase(sa.get());
   if (sa->outbound() == nullptr && sa->inbound() == nullptr) {  // was larval when inserted
     EraseFrom(&by_tuple_, TupleHash(spec), sa.get());

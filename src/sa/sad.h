@@ -22,6 +22,9 @@ class Sad {
   explicit Sad(Quiescence* quiescence);
   ~Sad();
 
+  // Any thread. True if an SA admits some flows only: then another flow of the same policy may have
+  // another SA.
+  bool any_of_some_flows() const { return of_some_flows_.load(std::memory_order_relaxed) != 0; }
   // --- Workers ---
   // The SA for a packet to `daddr` with this SPI, whatever its mark; nullptr if there is none. The
   // result may be larval or dead: the caller checks its state.
@@ -145,7 +148,7 @@ class Sad {
   static bool MayBeMet(const Sa& sa);
   template <typename Fits>
   std::shared_ptr<Sa> FindNewest(const SaId& id, Fits fits) const;
-  void CountCpu(const Sa& sa, uint32_t change);
+  void CountChoosy(const Sa& sa, uint32_t change);
   struct SpiHashOf {
     uint64_t operator()(const Sa& sa) const { return SpiHash(sa.spec().spi); }
   };
@@ -189,7 +192,8 @@ class Sad {
   RcuHash<Sa, SpiHashOf> by_spi_;
   ByHash by_tuple_;
   ByHash by_acquire_seq_;
-  std::atomic<uint32_t> of_one_cpu_{0};  // SAs that packets of one CPU alone may use
+  std::atomic<uint32_t> of_one_cpu_{0};     // SAs that packets of one CPU alone may use
+  std::atomic<uint32_t> of_some_flows_{0};  // SAs whose selector does not admit all flows
   uint64_t next_number_ = 1;
 };
 
