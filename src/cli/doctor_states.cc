@@ -62,9 +62,9 @@ Finding Missing(const Json& policy, const Json& tmpl, uint64_t lost) {
   const std::string dst = Text(tmpl, "dst");
   const std::string peer = IsAnyAddress(dst) ? "the destination of the packet" : dst;
   return {
-      .level = Level::kFault,
+      .level = Level::kWarning,
       .text = fmt::format("policy {} dir out has no SA to {} with reqid {}, and {} packets were "
-                          "lost for want of an SA: its traffic has stopped",
+                          "lost for want of an SA since the start: its traffic does not pass",
                           Text(policy, "selector"), peer, Number(tmpl, "reqid"), lost),
       .advice =
           "start key management, or look at its log: it was asked (ACQUIRE) and made no "
@@ -113,7 +113,7 @@ std::vector<Finding> CheckStates(const DoctorSubject& subject) {
     }
   }
   if (more != 0) {
-    rows.push_back({.level = Level::kFault,
+    rows.push_back({.level = Level::kWarning,
                     .text = fmt::format("{} more policies have no SA", more),
                     .advice = "cygnet policy and cygnet sa show them all"});
   }

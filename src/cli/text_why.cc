@@ -34,6 +34,10 @@ std::string WhyText(const Json& why) {
     if (!text.empty()) text += ' ';
     text += Text(step, "text");
   }
+  // What the daemon does not ask yet. An answer that may be wrong must say so.
+  text +=
+      " Not looked at: routing rules by source, whether this host forwards, MTUs of the host's own "
+      "interfaces and routes, and ports or protocols that you leave open.";
   return Wrapped(text);
 }
 

@@ -254,7 +254,9 @@ void ControlPlane::TakeAllChanges(HostNetwork* network) {
     OnHostNetworkChange(changes);
     if (!changes.more) return;
   }
-  OnHostNetworkChange({.lost = true});
+  NetworkChanges unknown;
+  unknown.lost = true;
+  OnHostNetworkChange(unknown);
 }
 
 void ControlPlane::OnHostNetworkChange(const NetworkChanges& changes) {

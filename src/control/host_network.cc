@@ -132,7 +132,8 @@ int HostNetwork::event_fd() const { return mnl_socket_get_fd(events_.get()); }
 NetworkChanges HostNetwork::TakeChanges() {
   constexpr int kDatagramsAtOnce = 64;
   Buffer buffer;
-  NetworkChanges changes{.more = true};
+  NetworkChanges changes;
+  changes.more = true;
   for (int i = 0; i < kDatagramsAtOnce; ++i) {
     const ssize_t n = mnl_socket_recvfrom(events_.get(), buffer.data(), buffer.size());
     if (n < 0 && errno == ENOBUFS) {
