@@ -46,7 +46,8 @@ nlmsghdr* BeginForwarded(uint32_t sequence, const ParsedAddress& from, const IpA
 }
 
 bool HasEncapsulation(const rtnexthop* hop) {
-  const auto* attr = reinterpret_cast<const nlattr*>(RTNH_DATA(hop));
+  const void* data = reinterpret_cast<const char*>(hop) + RTNH_LENGTH(0);
+  const auto* attr = static_cast<const nlattr*>(data);
   const char* end = reinterpret_cast<const char*>(hop) + hop->rtnh_len;
   while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
     if (mnl_attr_get_type(attr) == RTA_ENCAP) return true;

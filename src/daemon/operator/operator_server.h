@@ -2,8 +2,8 @@
 // (netlink/doorstep.h) let in. AF_UNIX SOCK_SEQPACKET, one JSON object a datagram:
 //
 //   request  {"command": "sa" | "policy" | "dev" | "stat" | "engine" | "mtu" | "ledger" |
-//                       "explain" | "offload" | "placement" | "fault" | "reload" | "doctor" | "why" |
-//                       "capture" | "statistics" | "cluster" | "monitor", …}
+//                       "explain" | "offload" | "placement" | "fault" | "reload" | "doctor" | "why"
+//                       | "capture" | "statistics" | "cluster" | "monitor", …}
 //            sa: [show_keys] bool, [brief] bool (ToBriefJson), [spi] "0x1000" or number, [dst],
 //            [src] address, [reqid] number
 //            mtu: dst, [src] address, [proto] number, [dport] number

@@ -274,8 +274,7 @@ std::unique_ptr<OperatorReply> StartCapture(OperatorControl* control,
 }
 
 std::unique_ptr<OperatorReply> Dispatch(OperatorControl* control, std::string_view text,
-                                        const OrderMark& mark,
-                                        const OperatorSources& sources) {
+                                        const OrderMark& mark, const OperatorSources& sources) {
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) throw RequestError{"the request is not a JSON object"};
   const RequestReader request(json);
@@ -318,9 +317,9 @@ std::string OrderOf(std::string_view request) {
   const auto command = json.find("command");
   if (command == json.end() || !command->is_string()) return {};
   // Commands that only read; every other one is an order.
-  constexpr std::string_view kLooks[] = {"policy", "dev",     "stat",   "engine",     "mtu",
-                                         "ledger", "explain", "tunnel", "statistics", "why",
-                                         "monitor"};
+  constexpr std::string_view kLooks[] = {"policy",     "dev",    "stat",    "engine",
+                                         "mtu",        "ledger", "explain", "tunnel",
+                                         "statistics", "why",    "monitor"};
   const std::string& name = command->get_ref<const std::string&>();
   if (std::find(std::begin(kLooks), std::end(kLooks), name) != std::end(kLooks)) return {};
   if (name == "sa" && !json.contains("show_keys")) return {};
@@ -334,8 +333,7 @@ std::string OrderOf(std::string_view request) {
 }
 
 std::unique_ptr<OperatorReply> MakeReply(OperatorControl* control, std::string_view request,
-                                         const OrderMark& mark,
-                                         const OperatorSources& sources) {
+                                         const OrderMark& mark, const OperatorSources& sources) {
   try {
     return Dispatch(control, request, mark, sources);
   } catch (const RequestError& error) {

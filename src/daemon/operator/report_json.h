@@ -112,7 +112,8 @@
 //              verdict ("protected", "clear", "waits", "dropped", "not-ours"), drop (drop reason;
 //              "waits": if nothing comes; ""), device, [tunnel], [inside], [policy] (selector,
 //              priority, index)
-//              sas             array, outermost first: src, dst, spi, reqid, mode, effective, where,
+//              sas             array, outermost first: src, dst, spi, reqid, mode, effective,
+//              where,
 //                              reason: as in SA
 //              inner_mtu, tcp_mss   0: nothing passes
 //              answers         verdict ("unknown", "accepted", "dropped"), drop, [policy]
