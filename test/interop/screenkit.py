@@ -1,6 +1,7 @@
 """A terminal for programs with a full screen: tmux, whose server is ours alone and ends with us."""
 
 import os
+import re
 import subprocess
 import tempfile
 
@@ -18,8 +19,9 @@ class Screen:
         self.server = host.ns.popen(["tmux", "-S", self.socket, "-f", "/dev/null", "-D"],
                                     env={**clean, "LC_ALL": "C.UTF-8"}, stdout=-3, stderr=-3)
         labkit.wait_for(lambda: os.path.exists(self.socket), 10, "tmux")
-        self._tmux("set-option", "-g", "remain-on-exit", "on", ";", "set-option", "-g", "status", "off", ";",
-                   "new-session", "-d", "-x", str(columns), "-y", str(rows),
+        # A shell outlives the program: tmux 3.3a loses the last words or the status of one that ends at once.
+        argv = ["sh", "-c", '"$@"; echo "[status $?]"; exec sleep 3600', "sh", *argv]
+        self._tmux("set-option", "-g", "status", "off", ";", "new-session", "-d", "-x", str(columns), "-y", str(rows),
                    *[word for k, v in (env or {}).items() for word in ("-e", f"{k}={v}")], *argv)
 
     def _tmux(self, *words):
@@ -45,12 +47,14 @@ class Screen:
         self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
 
     def pid(self):
-        return int(self._tmux("display-message", "-p", "#{pane_pid}"))
+        shell = int(self._tmux("display-message", "-p", "#{pane_pid}"))
+        with open(f"/proc/{shell}/task/{shell}/children", encoding="ascii") as f:
+            return int(f.read())
 
     def status(self):
-        """The exit status; None: it runs, or tmux has not heard of its end yet."""
-        status = self._tmux("display-message", "-p", "#{pane_dead_status}").strip()
-        return int(status) if status else None
+        """The exit status; None: it runs."""
+        found = re.search(r"^\[status (\d+)\]$", self.text(), re.M)
+        return int(found[1]) if found else None
 
     def in_alternate_screen(self):
         return self._tmux("display-message", "-p", "#{alternate_on}").strip() == "1"

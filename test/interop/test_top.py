@@ -182,7 +182,7 @@ class Top(WireHost, suite.Case):
         for name, why in (("dumb", "cannot move its cursor"), ("nonesuch", "is unknown here")):
             screen = Screen(self.host, ["env", f"TERM={name}", *argv], columns=160)
             self.addCleanup(screen.close)
-            screen.wait(why, 5)
+            screen.wait(why)
             self.wait_for(lambda it=screen: it.status() == 1, "the exit status")
         # Nobody reads it.
         with subprocess.Popen([*self.host.ns.enter(), *argv, "--once", "-d", "0.5"], stdout=subprocess.PIPE,

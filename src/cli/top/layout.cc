@@ -220,7 +220,8 @@ std::vector<Line> Whole(const View& view, const State& state, std::size_t column
   lines.emplace_back();
   Append(SaTable(view, rows, columns, -1), &lines);
   if (rows.empty()) {
-    lines.push_back(Item(view.all_sas == 0 ? "no SA exists" : "no SA passes the filter"));
+    lines.push_back(
+        Cut(Item(view.all_sas == 0 ? "no SA exists" : "no SA passes the filter"), columns));
   }
   for (auto* pane : {DevicePane, WorkerPane, DropPane}) {
     lines.emplace_back();

@@ -55,7 +55,7 @@ TEST(TopLineTest, CutsAndWraps) {
   EXPECT_EQ(TextOf(Cut({{.text = "abc"}, {.text = "def"}}, 6)), "abcdef");
   EXPECT_EQ(TextOf(Cut({{.text = "abc"}, {.text = "def"}}, 5)), "abcd>");
   EXPECT_EQ(TextOf(Cut({{.text = "abc"}, {.text = "def"}}, 3)), "ab>");
-  EXPECT_EQ(AllOf(Wrapped("  one two three", 12)), "  one two\n  three\n");
+  EXPECT_EQ(AllOf(Wrapped("  one two three", 13)), "  one two\n  three\n");
   EXPECT_EQ(AllOf(Wrapped("abcdefgh", 3)), "abc\ndef\ngh\n");
   EXPECT_EQ(AllOf(Wrapped("", 3)), "\n");
   EXPECT_EQ(AllOf(Wrapped("a\x1b[2Jb", 20)), "a?[2Jb\n");  // no text moves the cursor

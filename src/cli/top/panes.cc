@@ -42,10 +42,11 @@ Cell LeftCell(const SaRow& row) {
           .style = row.ends_by->seconds_left < kSoon ? Style::kWarning : Style::kPlain};
 }
 
-// In the order of SaCells. `width`: of the screen; where it is wide, engines have their whole
-// names.
+// Of a screen that has room for the engine behind "software".
+constexpr std::size_t kWide = 90;
+
+// In the order of SaCells. `width`: of the screen.
 std::vector<Column> SaColumns(std::size_t width) {
-  constexpr std::size_t kWide = 90;
   const std::size_t where = width >= kWide ? 17 : 11;
   return {
       {.title = "DIR", .width = 3, .most = 3, .right = false, .importance = 80},
@@ -66,12 +67,13 @@ std::vector<Column> SaColumns(std::size_t width) {
   };
 }
 
-Cells SaCells(const SaRow& row, const View& view) {
+Cells SaCells(const SaRow& row, const View& view, std::size_t width) {
+  const bool short_name = width < kWide && row.effective == "software";
   return {{.text = row.direction},
           {.text = row.src},
           {.text = row.dst},
           {.text = row.spi},
-          {.text = row.place, .style = StyleOf(row)},
+          {.text = short_name ? row.effective : row.place, .style = StyleOf(row)},
           {.text = row.since == 0 ? "-" : Span(Since(row.since, view))},
           {.text = RateText(row.packets_per_second, view)},
           {.text = RateText(row.bits_per_second, view)},
@@ -90,7 +92,7 @@ std::vector<Line> SaTable(const View& view, const std::vector<const SaRow*>& row
                           std::size_t columns, long selected) {
   std::vector<Cells> cells;
   cells.reserve(rows.size());
-  for (const SaRow* row : rows) cells.push_back(SaCells(*row, view));
+  for (const SaRow* row : rows) cells.push_back(SaCells(*row, view, columns));
   return Table(SaColumns(columns), cells, columns, selected);
 }
 
@@ -179,7 +181,7 @@ std::vector<Line> DropPane(const View& view, std::size_t columns) {
                     {.text = fmt::format("{}", row.count)}});
   }
   std::vector<Line> lines = Table(heads, rows, columns);
-  if (rows.empty()) lines.push_back({{.text = "nothing was dropped"}});
+  if (rows.empty()) lines.push_back(Cut({{.text = "nothing was dropped"}}, columns));
   return lines;
 }
 
