@@ -65,7 +65,7 @@ std::optional<HostAddress> ReadHostAddress(const nlmsghdr* m) {
                       .ifindex = static_cast<int32_t>(info->ifa_index),
                       .prefix_bits = 0,
                       .peer = {}};
-  // IPv6 has an address once on an interface: a change of its prefix or peer is no other address.
+  // IPv6 has an address once on an interface: a change of prefix or peer leaves it the same.
   if (family == IpFamily::kV4) {
     address.prefix_bits = info->ifa_prefixlen;
     address.peer = other;

@@ -25,6 +25,7 @@ class Sad {
   // Any thread. True if an SA admits some flows only: then another flow of the same policy may have
   // another SA.
   bool any_of_some_flows() const { return of_some_flows_.load(std::memory_order_relaxed) != 0; }
+
   // --- Workers ---
   // The SA for a packet to `daddr` with this SPI, whatever its mark; nullptr if there is none. The
   // result may be larval or dead: the caller checks its state.

@@ -58,7 +58,7 @@ class Words(suite.Case):
         self.assertIn("has no use for --brief; it is for sa", self.cygnet("stored", "-br", status=1).stderr)
 
     def test_exit_statuses(self):
-        self.cygnet("sa", "spi", "0x1")  # nothing found is no failure
+        self.cygnet("sa", "spi", "0x1")  # status 0: an empty answer is an answer
         self.cygnet("dev", "nic9", status=2)
         self.cygnet("placement", "set", "spi", "1", status=1)
         self.cygnet("offload", "explain", "dev", "nic0", "aead", "rfc4106(gcm(aes))", "replay-window",
