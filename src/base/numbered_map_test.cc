@@ -18,7 +18,7 @@ std::vector<uint64_t> NumbersOf(const NumberedMap<int>& map) {
 
 TEST(NumberedMapTest, EntriesAreInOrderHoweverTheyCome) {
   NumberedMap<int> map;
-  for (const uint64_t number : {5, 9, 7, 1, 20}) map.insert_or_assign(number, 1);
+  for (const uint64_t number : {5u, 9u, 7u, 1u, 20u}) map.insert_or_assign(number, 1);
   EXPECT_EQ(NumbersOf(map), (std::vector<uint64_t>{1, 5, 7, 9, 20}));
   EXPECT_EQ(map.last(), 20u);
   EXPECT_TRUE(map.erase(20));

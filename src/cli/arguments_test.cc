@@ -131,7 +131,7 @@ TEST(ArgumentsTest, MakesRequests) {
       {{"monitor"}, R"({"command":"monitor"})"},
       {{"monitor", "sa", "device"}, R"({"command":"monitor","events":["sa","device"]})"},
       {{"why", "10.2.0.1", "dev", "nic0", "sport", "5"},
-       R"({"command":"why","dst":"10.2.0.1","device":"nic0","sport":5})"},
+       R"({"command":"why","dst":"10.2.0.1","dev":"nic0","sport":5})"},
   };
   for (const auto& row : kCases) {
     const auto arguments = ParseArguments(row.words);

@@ -112,7 +112,9 @@ TEST_F(CygnetTest, WhyIsOneParagraphAndItsStatusTheAnswer) {
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(outcome.out,
             "A packet from 10.1.0.1 to 10.2.0.1 leaves by nic0. The policy src 10.1.0.0/16\n"
-            "protects it.\n");
+            "protects it. Not looked at: routing rules by source, whether this host forwards,\n"
+            "MTUs of the host's own interfaces and routes, and ports or protocols that you\n"
+            "leave open.\n");
   control_.why->steps.back().ok = false;
   EXPECT_EQ(Run({"why", "10.2.0.1"}).status, 3);
   outcome = Run({"-j", "why", "10.2.0.1"});

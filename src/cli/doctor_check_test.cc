@@ -200,7 +200,7 @@ TEST(DoctorStatesTest, TrafficThatHasStopped) {
   subject.policies[0]["templates"][0].merge_patch(Parse(R"({"dst":"192.0.2.2","reqid":1})"));
   EXPECT_THAT(CheckStates(subject), IsEmpty());  // it waits for its first packet
   subject.stat["drops"]["out-no-state"] = 20;
-  EXPECT_EQ(One(CheckStates(subject)).level, Level::kFault);
+  EXPECT_EQ(One(CheckStates(subject)).level, Level::kWarning);
   EXPECT_THAT(One(CheckStates(subject)).text, HasSubstr("policy src 10.1.0.0/16"));
   subject.sas = {SaOf(1)};
   EXPECT_THAT(CheckStates(subject), IsEmpty());
@@ -209,7 +209,7 @@ TEST(DoctorStatesTest, TrafficThatHasStopped) {
   for (const char* change : {R"({"state":"expired"})", R"({"state":"larval"})", R"({"reqid":2})",
                              R"({"direction":"in"})", R"({"if_id":7})"}) {
     subject.sas = {SaOf(1, change)};
-    EXPECT_EQ(One(CheckStates(subject)).level, Level::kFault) << change;
+    EXPECT_EQ(One(CheckStates(subject)).level, Level::kWarning) << change;
   }
 }
 

@@ -62,6 +62,14 @@ TEST(GrammarTest, EveryExampleIsRight) {
   }
 }
 
+// A long list of values is broken behind a `|`.
+std::string WithoutBreaks(std::string text) {
+  for (std::size_t at = 0; (at = text.find("|\n", at)) != std::string::npos;) {
+    text.erase(at + 1, text.find_first_not_of(" \n", at + 1) - at - 1);
+  }
+  return text;
+}
+
 TEST(GrammarTest, HelpFitsEightyColumnsAndNamesEveryWord) {
   std::vector<const ObjectRow*> rows(ObjectRows().begin(), ObjectRows().end());
   rows.push_back(nullptr);
@@ -77,7 +85,7 @@ TEST(GrammarTest, HelpFitsEightyColumnsAndNamesEveryWord) {
       EXPECT_THAT(HelpText(row), HasSubstr(std::string(command.word)));
       for (const Keyword& keyword : command.keywords) {
         EXPECT_THAT(HelpText(row), HasSubstr(std::string(keyword.word)));
-        EXPECT_THAT(HelpText(row), HasSubstr(std::string(keyword.value)));
+        EXPECT_THAT(WithoutBreaks(HelpText(row)), HasSubstr(std::string(keyword.value)));
       }
     }
   }

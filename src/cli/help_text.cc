@@ -35,6 +35,16 @@ std::vector<std::string> Split(std::string_view text) {
   return words;
 }
 
+// Breaks a list of values ("sa|policy|...") that fits no line behind the last `|` that does.
+void BreakValues(std::string* text, std::string* line, std::size_t indent) {
+  while (line->size() > kColumns) {
+    const std::size_t end = line->rfind('|', kColumns - 1);
+    if (end == std::string::npos || end < indent) return;
+    *text += line->substr(0, end + 1) + "\n";
+    *line = std::string(indent, ' ') + line->substr(end + 1);
+  }
+}
+
 // `first`, then the words, in lines of kColumns; the other lines begin with `indent` spaces.
 std::string Fill(std::string first, const std::vector<std::string>& words, std::size_t indent) {
   std::string text;
@@ -48,6 +58,7 @@ std::string Fill(std::string first, const std::vector<std::string>& words, std::
     }
     line += (is_begun ? " " : "") + word;
     is_begun = true;
+    BreakValues(&text, &line, indent);
   }
   return text + line + "\n";
 }
@@ -57,7 +68,7 @@ std::string Entry(const std::string& left, std::string_view right) {
   constexpr std::size_t kLeft = 26;
   std::string first = fmt::format("  {:<{}}", left, kLeft - 4);
   if (first.size() > kLeft - 2)
-    return first + "\n" + Fill(std::string(kLeft, ' '), Split(right), kLeft);
+    return Fill("  ", {left}, 4) + Fill(std::string(kLeft, ' '), Split(right), kLeft);
   return Fill(first + "  ", Split(right), kLeft);
 }
 

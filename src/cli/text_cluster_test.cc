@@ -60,8 +60,8 @@ TEST(ClusterCommandTest, TheWordsBecomeARequest) {
   EXPECT_EQ(ParseArguments(move)->request.dump(),
             R"({"command":"cluster","action":"move","group":"vpn","node":"gw2"})");
   EXPECT_THAT(ErrorOf({"cluster", "move", "group", "vpn"}),
-              HasSubstr("usage: cygnet cluster move"));
-  EXPECT_THAT(ErrorOf({"cluster", "move", "vpn"}), HasSubstr("unknown command or keyword"));
+              HasSubstr("cluster move: \"to NODE\" is missing"));
+  EXPECT_THAT(ErrorOf({"cluster", "move", "vpn"}), HasSubstr("unknown keyword \"vpn\""));
 }
 
 TEST(ClusterCommandTest, TheDaemonShowsAndMoves) {

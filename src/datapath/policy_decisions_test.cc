@@ -61,7 +61,7 @@ TEST_F(PolicyDecisionsTest, EachPolicyHasItsOwn) {
 
 TEST_F(PolicyDecisionsTest, NotBesideAnSaThatChoosesItsFlows) {
   pair_.Protect({.spi = 0x1001}, "10.1.0.0/16", "10.2.0.0/16");
-  pair_.a.Add({.spi = 0x1002, .inner_src = "10.1.0.7/32"});
+  pair_.a.Add({.spi = 0x1002, .inner_src = "10.1.0.7/32", .inner_dst = "10.2.0.0/16"});
   EXPECT_FALSE(Holds());
   EXPECT_EQ(SpiOf(&pair_, Datagram(1)), 0x1001u);
   EXPECT_EQ(SpiOf(&pair_, Datagram(1, "10.1.0.7")), 0x1002u) << "the other flow came first";
