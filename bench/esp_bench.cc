@@ -220,7 +220,8 @@ void Transform(benchmark::State& state, const EngineInfo* info, EngineOptions op
 // One machine: a worker between a port in memory and a device.
 class BenchHost {
  public:
-  BenchHost(PacketPools* pools, const EngineInfo* info) : engines_(*EngineSet::ForCpu(info->name)) {
+  BenchHost(PacketPools* pools, const EngineInfo* info, const EngineOptions& options)
+      : engines_(*EngineSet::ForCpu(info->name, options)) {
     path_.interfaces.push_back(
         {.host = &host, .wire = &nic, .offload = &nic, .ifindex = 1, .guard = &guard_});
     nic.guard = &guard_;
@@ -263,11 +264,11 @@ class BenchHost {
   std::unique_ptr<Worker> worker_;
 };
 
-void Pipeline(benchmark::State& state, const EngineInfo* info, Crypto crypto, Direction direction,
-              uint32_t size) {
+void Pipeline(benchmark::State& state, const EngineInfo* info, EngineOptions options,
+              Crypto crypto, Direction direction, uint32_t size) {
   PacketPools pools(1024, 1);
-  BenchHost a(&pools, info);
-  BenchHost b(&pools, info);
+  BenchHost a(&pools, info, options);
+  BenchHost b(&pools, info, options);
   a.Add(CryptoDirection::kSeal, crypto);
   b.Add(CryptoDirection::kOpen, crypto);
   std::vector<Bytes> frames;
@@ -318,13 +319,17 @@ void RegisterAll(std::optional<int> windows) {
       }
       if (best == nullptr) continue;
       // The engine as on a CPU without AVX-512.
-      Register(windows, "transform/software_avx2", d, size, Transform, best,
-               EngineOptions{.avx512 = false}, Crypto::kSoftware, d, size);
+      constexpr EngineOptions kAvx2 = {.avx512 = false};
+      Register(windows, "transform/software_avx2", d, size, Transform, best, kAvx2,
+               Crypto::kSoftware, d, size);
+      Register(windows, "pipeline/software_avx2", d, size, Pipeline, best, kAvx2, Crypto::kSoftware,
+               d, size);
       for (const Crypto c : {Crypto::kSoftware, Crypto::kOffload}) {
         const std::string where = c == Crypto::kSoftware ? "software" : "offload";
         Register(windows, "transform/" + where, d, size, Transform, best, EngineOptions{}, c, d,
                  size);
-        Register(windows, "pipeline/" + where, d, size, Pipeline, best, c, d, size);
+        Register(windows, "pipeline/" + where, d, size, Pipeline, best, EngineOptions{}, c, d,
+                 size);
       }
     }
   }

@@ -158,12 +158,14 @@ class Targets(unittest.TestCase):
         self.assertFalse(found["out 64"].met)
 
 
-    def test_the_pipeline_is_a_share_of_the_widest_peer(self):
-        rows = [timed("esp_bench:pipeline/software/out/1400", 60)]
+    def test_the_pipeline_is_a_share_of_the_peer_of_its_width(self):
+        rows = [timed("esp_bench:pipeline/software/out/1400", 60),
+                timed("esp_bench:pipeline/software_avx2/out/1400", 90)]
         rows += [timed(dpdk.row_name(simd, "cpu", "aesni_gcm", "gcm128", 1, "out", "1400"), figure)
                  for simd, figure in (("avx512", 100), ("avx2", 300))]
         found = self.answers(rows, "whole pipeline", ("avx2", "avx512f"))
         self.assertAlmostEqual(found["avx512 out 1400"].figure, 0.6)
+        self.assertAlmostEqual(found["avx2 out 1400"].figure, 0.3)
         self.assertTrue(found["avx512 out 1400"].met)
 
     def test_a_new_flow_is_held_against_a_cached_one_with_ten_policies(self):
