@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/doorbell.h"
+#include "base/ordered_rings.h"
 #include "base/quiescence.h"
 #include "base/rcu_hash.h"
 #include "base/spsc_ring.h"
@@ -58,6 +59,82 @@ TEST(SpscRingTest, TwoThreadsLoseNothing) {
     for (std::size_t i = 0; i < n; ++i) ASSERT_EQ(batch[i], expected++);
   }
   producer.join();
+}
+
+// --- OrderedRings ---
+
+TEST(OrderedRingsTest, TheConsumerGetsPushesInTheirOrder) {
+  OrderedRings<int> rings(3, 8);
+  EXPECT_TRUE(rings.Empty());
+  const auto push = [&](uint32_t producer, std::vector<int> items) {
+    return rings.Push(producer, items);
+  };
+  EXPECT_EQ(push(2, {1, 2}), 2u);
+  EXPECT_EQ(push(0, {3}), 1u);
+  EXPECT_EQ(push(0, {4, 5}), 2u);
+  EXPECT_EQ(push(1, {6}), 1u);
+  EXPECT_EQ(push(2, {7}), 1u);
+  const auto pop = [&](std::size_t most) {
+    std::vector<int> out(most);
+    uint32_t producer = 9;
+    out.resize(rings.Pop(out, &producer));
+    return std::pair(producer, out);
+  };
+  EXPECT_EQ(pop(8), std::pair(2u, std::vector{1, 2}));
+  EXPECT_EQ(pop(2), std::pair(0u, std::vector{3, 4})) << "pushes of one producer go together";
+  EXPECT_FALSE(rings.Empty());
+  EXPECT_EQ(pop(8), std::pair(0u, std::vector{5})) << "a push may be taken in parts";
+  EXPECT_EQ(pop(8), std::pair(1u, std::vector{6}));
+  EXPECT_EQ(pop(8), std::pair(2u, std::vector{7}));
+  EXPECT_TRUE(rings.Empty());
+  EXPECT_EQ(pop(8), std::pair(9u, std::vector<int>{}));
+}
+
+TEST(OrderedRingsTest, WhatDoesNotFitHasNoTurn) {
+  OrderedRings<int> rings(2, 2);
+  const int in[] = {1, 2, 3};
+  uint32_t producer = 0;
+  int out[4];
+  for (int round = 0; round < 10; ++round) {
+    EXPECT_EQ(rings.Push(0, in), 2u);
+    EXPECT_EQ(rings.Push(0, in), 0u);
+    EXPECT_EQ(rings.Push(1, {in, 1}), 1u);
+    EXPECT_EQ(rings.Pop(out, &producer), 2u);
+    EXPECT_EQ(rings.Pop(out, &producer), 1u);
+    EXPECT_EQ(producer, 1u);
+    EXPECT_TRUE(rings.Empty());
+  }
+}
+
+// Each producer pushes when it is its turn, as workers do that share an SA.
+TEST(OrderedRingsTest, ProducersThatTakeTurnsAreNeverMixedUp) {
+  constexpr uint32_t kProducers = 3;
+  constexpr uint32_t kItems = 600;
+  OrderedRings<uint32_t> rings(kProducers, 64);
+  std::atomic<uint32_t> pushed{0};
+  std::vector<std::thread> producers;
+  for (uint32_t number = 0; number < kProducers; ++number) {
+    producers.emplace_back([&, number] {
+      for (uint32_t next = 0; next < kItems; std::this_thread::yield()) {
+        next = pushed.load(std::memory_order_acquire);
+        if (next >= kItems || next / 5 % kProducers != number) continue;
+        if (rings.Push(number, {&next, 1}) == 0) continue;
+        pushed.store(next + 1, std::memory_order_release);
+      }
+    });
+  }
+  uint32_t wrong = 0;
+  for (uint32_t expected = 0; expected < kItems;) {
+    uint32_t batch[13];
+    uint32_t producer = 0;
+    const std::size_t n = rings.Pop(batch, &producer);
+    if (n == 0) std::this_thread::yield();
+    for (std::size_t i = 0; i < n; ++i, ++expected) {
+      if (batch[i] != expected || batch[i] / 5 % kProducers != producer) ++wrong;
+    }
+  }
+  for (auto& producer : producers) producer.join();
+  EXPECT_EQ(wrong, 0u);
 }
 
 bool Readable(const Doorbell& bell, int timeout_ms = 0) {

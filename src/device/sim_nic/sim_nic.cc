@@ -73,6 +73,7 @@ SimNic::SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, Pa
       cards_(CardsOf(profile_, options.bond_cards)),
       caps_(CapsOf(profile_, cards_)),
       identity_(IdentityOf(name_, options)),
+      to_wire_(queues, kRingPackets),
       faults_(options.fault_seed),
       table_(options.sa_limit, options.address_limit, &faults_),
       crypto_(MakeQueue()),
@@ -82,7 +83,6 @@ SimNic::SimNic(std::string name, std::unique_ptr<Port> wire, uint32_t queues, Pa
       script_next_ms_(script_.NextMs()),
       script_next_packets_(script_.NextPackets()) {
   for (uint32_t i = 0; i < queues; ++i) {
-    to_wire_.push_back(std::make_unique<Ring>(kRingPackets));
     to_host_.push_back(std::make_unique<Ring>(kRingPackets));
     host_bells_.push_back(std::make_unique<Doorbell>());
     progress_.push_back(std::make_unique<Progress>());
@@ -94,10 +94,9 @@ SimNic::~SimNic() {
   wire_bell_.Ring();
   if (thread_.joinable()) thread_.join();
   Packet* packet = nullptr;
-  for (auto* rings : {&to_wire_, &to_host_}) {
-    for (auto& ring : *rings) {
-      while (ring->Pop({&packet, 1}) == 1) caches_.Give(packet);
-    }
+  for (uint32_t queue = 0; to_wire_.Pop({&packet, 1}, &queue) == 1;) caches_.Give(packet);
+  for (auto& ring : to_host_) {
+    while (ring->Pop({&packet, 1}) == 1) caches_.Give(packet);
   }
   table_.ForEachPacketSa([this](OffloadHandle, SimNicTable::Slot& slot) {
     for (const SimNicPacketSa::Kept& kept : slot.packet->kept()) {
@@ -138,8 +137,7 @@ void SimNic::Sleep() {
   const bool paused = paused_.load();
   wire_bell_.Arm();
   bool idle = (paused && rests_.load()) || (!paused && wire_->PrepareWait(0));
-  for (auto& ring : to_wire_) idle = idle && ring->Empty();
-  idle = idle && !look_at_kept_.load();
+  idle = idle && to_wire_.Empty() && !look_at_kept_.load();
   if (idle && !stop_.load()) {
     pollfd fds[2] = {{wire_bell_.fd(), POLLIN, 0}, {wire_->wait_fd(0), POLLIN, 0}};
     (void)poll(fds, paused ? 1 : 2, SleepMs());
@@ -161,7 +159,7 @@ uint32_t SimNic::RunOnce() {
   const bool paused = paused_.load();
   if (!paused) moved += MoveToHost();
   if (rests_.load(std::memory_order_relaxed) != paused) rests_.store(paused);
-  for (uint32_t queue = 0; queue < queues(); ++queue) moved += MoveToWire(queue);
+  moved += MoveAllToWire();
   if (moved == 0 && reordering_.load(std::memory_order_acquire)) moved = EndReordering();
   packets_ += moved;
   if (releasing_.load(std::memory_order_acquire)) FinishReleases();
@@ -170,10 +168,23 @@ uint32_t SimNic::RunOnce() {
 
 // --- Host to wire ---
 
-uint32_t SimNic::MoveToWire(uint32_t queue) {
+// At most a batch for each worker, so that what arrives does not wait long.
+uint32_t SimNic::MoveAllToWire() {
+  uint32_t moved = 0;
+  while (moved < kMaxBatch * queues()) {
+    const uint32_t n = MoveToWire();
+    if (n == 0) break;
+    moved += n;
+  }
+  return moved;
+}
+
+// Packets that one worker handed over.
+uint32_t SimNic::MoveToWire() {
   PacketBatch batch;
   std::array<Packet*, kMaxBatch> packets;
-  const std::size_t n = to_wire_[queue]->Pop(packets);
+  uint32_t queue = 0;
+  const std::size_t n = to_wire_.Pop(packets, &queue);
   if (n == 0) return 0;
   for (std::size_t i = 0; i < n; ++i) batch.Push(packets[i]);
   if (!frames_pass_.load(std::memory_order_acquire)) {
@@ -335,7 +346,7 @@ uint32_t SimNic::Receive(uint32_t queue, PacketBatch* out, DropSink*) {
 }
 
 void SimNic::Transmit(uint32_t queue, PacketBatch* batch, DropSink* sink) {
-  const auto taken = static_cast<uint32_t>(to_wire_[queue]->Push(batch->packets()));
+  const auto taken = static_cast<uint32_t>(to_wire_.Push(queue, batch->packets()));
   progress_[queue]->given.fetch_add(taken, std::memory_order_release);
   batch->ReleaseFront(taken);
   batch->DropAll(DropReason::kPortFull, sink);

@@ -2,8 +2,11 @@
 // that the host hands over with a handle, and opens arriving packets of its SAs. Everything else
 // passes unchanged.
 //
-//   host (workers) ── to_wire_[w] ──► thread ──► wire port
+//   host (workers) ── to_wire_ ─────► thread ──► wire port
 //                  ◄─ to_host_[w] ──        ◄──
+//
+// Packets leave in the order in which workers handed them over: numbers of an SA that several
+// workers share have no other order (datapath/departures.h).
 #pragma once
 
 #include <atomic>
@@ -16,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/doorbell.h"
+#include "base/ordered_rings.h"
 #include "base/spsc_ring.h"
 #include "device/device_extras.h"
 #include "device/driver.h"
@@ -148,7 +152,8 @@ class SimNic final : public Port,
   void Sleep();
   int SleepMs() const;
   void HandBack(uint32_t queue, PacketBatch* batch);
-  uint32_t MoveToWire(uint32_t queue);
+  uint32_t MoveAllToWire();
+  uint32_t MoveToWire();
   uint32_t MoveToHost();
   void FromWireInPieces(Packet* packet, PacketBatch* single);
   void Arrive(PacketBatch* batch);
@@ -271,7 +276,7 @@ class SimNic final : public Port,
   std::atomic<bool> frames_pass_{true};
   std::atomic<uint32_t> resets_{0};
 
-  std::vector<std::unique_ptr<Ring>> to_wire_;
+  OrderedRings<Packet*> to_wire_;
   std::vector<std::unique_ptr<Ring>> to_host_;
   std::vector<std::unique_ptr<Doorbell>> host_bells_;
   Doorbell wire_bell_;

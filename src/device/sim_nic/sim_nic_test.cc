@@ -311,6 +311,30 @@ TEST_P(SimNicTest, FlowsAreSpreadOverQueuesAndKeepTheirOrder) {
   EXPECT_GT(used, 1u);
 }
 
+// Workers that share an SA hand over its numbers in order, one after the other. The NIC may be
+// late: then several wait in each ring.
+TEST_P(SimNicTest, PacketsLeaveInTheOrderInWhichWorkersHandThemOver) {
+  auto wire = std::make_unique<MemoryPort>("wire");
+  MemoryPort* port = wire.get();
+  const auto nic = Make(std::move(wire), 3);
+  uint16_t number = 0;
+  for (const uint32_t queue : {2u, 0u, 0u, 1u, 2u, 1u, 0u, 2u, 2u, 1u}) {
+    PacketBatch batch;
+    for (uint32_t i = 0; i < 7 + queue * 25; ++i) {
+      batch.Push(test::MakePacket(&pools_, Frame(test::Udp({}, 1, number++, Pattern(4)))));
+    }
+    nic->Transmit(queue, &batch, &sink_);
+  }
+  while (nic->RunOnce() != 0) {
+  }
+  ASSERT_EQ(port->sent.size(), number);
+  for (uint16_t expected = 0; !port->sent.empty(); port->sent.pop_front(), ++expected) {
+    Packet* packet = port->sent.front();
+    EXPECT_EQ(test::Get16(packet->bytes(), 36), expected);
+    test::FreePacket(packet);
+  }
+}
+
 TEST_P(SimNicTest, EligibleIsWhatCardsTake) {
   struct Case {
     const char* name;
