@@ -1,7 +1,9 @@
 #include "datapath/departures.h"
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
+#include <utility>
 
 namespace cygnet {
 
@@ -23,18 +25,23 @@ void Departures::Leave(uint8_t before) {
   }
 }
 
+// Only time that this thread has seen pass counts. In a process that was stopped, or a machine that
+// was paused, the other worker could not send either.
 void Departures::Wait(const Row& row) {
   using Clock = std::chrono::steady_clock;
   constexpr int kSpins = 256;
-  const auto until = Clock::now() + std::chrono::nanoseconds(kLongestWaitNs);
+  constexpr Clock::duration kLongestStep = std::chrono::milliseconds(10);
+  Clock::duration left = std::chrono::nanoseconds(kLongestWaitNs);
+  Clock::time_point last = Clock::now();
   for (int spins = 0; !row.counter->TurnOf(row.first); ++spins) {
     if (spins < kSpins) {
       __builtin_ia32_pause();
-    } else if (Clock::now() > until) {
-      return;
-    } else {
-      std::this_thread::yield();
+      continue;
     }
+    const Clock::time_point now = Clock::now();
+    left -= std::min(now - std::exchange(last, now), kLongestStep);
+    if (left <= Clock::duration::zero()) return;
+    std::this_thread::yield();
   }
 }
 

@@ -1,7 +1,7 @@
 // Departures: the runs of one batch, and the order in which they may leave. Workers that share an
 // SA reserve sequence numbers in order but may finish out of order. A receiver with a replay window
 // of 32 drops packets that are more than 32 numbers late. So a run waits until all earlier numbers
-// of its SA have gone to the wire or will never be sent (dropped, parked or refused).
+// of its SA have gone to the port or will never be sent (dropped, parked or refused).
 //
 // Workers reserve and leave in the same order, so the oldest run never waits and there is no
 // deadlock. Waits are bounded nevertheless, because the scheduler may keep a worker from running.
@@ -18,7 +18,7 @@ namespace cygnet {
 // Belongs to one worker.
 class Departures {
  public:
-  static constexpr uint64_t kLongestWaitNs = 250'000'000;
+  static constexpr uint64_t kLongestWaitNs = 250'000'000;  // in which the waiting worker runs
 
   bool empty() const { return size_ == 0; }
   // Adds a run that reserved `range`. Returns the run's number, from 1. `counter` must live until

@@ -1,8 +1,11 @@
 #include "datapath/departures.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <thread>
@@ -80,6 +83,28 @@ TEST_F(DeparturesTest, NobodyWaitsForEver) {
   EXPECT_TRUE(a_.TurnOf(13)) << "the next run does not wait again";
   a_.Depart(10);  // it returns after all
   EXPECT_TRUE(a_.TurnOf(13));
+}
+
+TEST_F(DeparturesTest, TimeInWhichTheProcessIsStoppedDoesNotCount) {
+  const SequenceRange others = a_.Reserve(10);
+  Reserve(&b_, 1);
+  Reserve(&a_, 2);
+  std::atomic<bool> left{false};
+  bool left_early = true;
+  std::thread other;
+  at_first_send_ = [&] {
+    other = std::thread([&] {
+      const std::string self = std::to_string(getpid());
+      EXPECT_EQ(std::system(("kill -STOP " + self + "; sleep 0.5; kill -CONT " + self).c_str()), 0);
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      left_early = left.load();
+      a_.Depart(others.first + others.count - 1);
+    });
+  };
+  EXPECT_EQ(LeaveBy(0, {1, 2}), "1 send 2 send ");
+  left = true;
+  other.join();
+  EXPECT_FALSE(left_early);
 }
 
 TEST_F(DeparturesTest, RunWithoutPacketsLeavesToo) {
