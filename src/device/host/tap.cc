@@ -8,6 +8,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
+#include <optional>
 #include <utility>
 
 #include "base/endian.h"
@@ -65,6 +67,9 @@ Result<std::unique_ptr<TapPort>> TapPort::Create(const TapParams& params) {
     queue->fd = std::move(fd);
     port->queues_.push_back(std::move(queue));
   }
+  // There may be thousands of tunnel interfaces.
+  const std::size_t flows = params.layer == HostLayer::kIp ? 256 : 4096;
+  if (port->queues_.size() > 1) port->flows_ = std::make_unique<FlowQueues>(flows);
   return port;
 }
 
@@ -222,17 +227,33 @@ uint32_t TapPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
   }
   const uint32_t received = out->size() - before;
   queue->counters.Received(received, bytes);
+  if (flows_ != nullptr && received > 0) NoteFlows(number, out->packets().subspan(before));
   return received;
 }
 
+void TapPort::NoteFlows(uint32_t number, std::span<Packet* const> packets) {
+  timespec now{};
+  (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  uint64_t last = 0;  // most packets follow one of their flow
+  for (const Packet* packet : packets) {
+    const auto ip = ParseIpPacket(packet->l3());
+    if (!ip || ip->fragment) continue;
+    const uint64_t hash = ip->flow.Hash();
+    if (std::exchange(last, hash) == hash) continue;
+    flows_->Note(hash, number, static_cast<uint64_t>(now.tv_sec));
+  }
+}
+
 // The kernel sends a flow's packets to the queue that last wrote the opposite direction of the
-// flow. ESP of one SA arrives on one queue of the wire. If that worker wrote all of it to its own
-// queue, all flows of the SA would end up with one worker. So the flow's hash selects the queue.
+// flow. So that is the queue by which the flow comes. ESP of one SA arrives on one queue of the
+// wire. If that worker wrote new flows to its own queue, all flows of the SA would end up with one
+// worker. So the hash selects the queue of a new flow.
 int TapPort::DescriptorFor(uint32_t number, const Packet& packet) const {
-  if (queues_.size() == 1) return queues_[number]->fd.get();
+  if (flows_ == nullptr) return queues_[number]->fd.get();
   const auto ip = ParseIpPacket(packet.l3());
   if (!ip || ip->fragment) return queues_[number]->fd.get();
-  return queues_[ip->flow.Hash() % queues_.size()]->fd.get();
+  const std::optional<uint32_t> known = flows_->Find(ip->flow.Reversed().Hash());
+  return queues_[known.value_or(ip->flow.Hash() % queues_.size())]->fd.get();
 }
 
 // A frame that is being written. Its virtio header is put before it, where the packet has room.

@@ -12,6 +12,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "device/host/flow_queues.h"
 #include "device/host/tap_interface.h"
 #include "device/port.h"
 #include "device/port_counters.h"
@@ -65,6 +66,7 @@ class TapPort final : public Port {
   void PrepareWrite(Packet* packet, Write* write) const;
   bool AddEthernetHeader(Packet* packet) const;
   void NoticeRemoval();
+  void NoteFlows(uint32_t number, std::span<Packet* const> packets);
   int DescriptorFor(uint32_t number, const Packet& packet) const;
 
   std::string name_;
@@ -74,6 +76,7 @@ class TapPort final : public Port {
   uint32_t largest_mtu_ = 0;
   int ifindex_ = 0;
   std::vector<std::unique_ptr<Queue>> queues_;
+  std::unique_ptr<FlowQueues> flows_;  // of several queues
   std::atomic<bool> removed_{false};
   bool stays_ = false;  // by Keep(), or a keeper has its queues
 };

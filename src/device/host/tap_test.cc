@@ -146,6 +146,43 @@ TEST_F(TapTest, FlowsSpreadOverQueuesAndEachKeepsItsOwn) {
   EXPECT_EQ(used.size(), 4u);
 }
 
+// The kernel moves a flow to the queue that its answers are written to. Packets in two queues may
+// overtake each other.
+TEST_F(TapTest, AnswersLeaveAFlowInItsQueue) {
+  Open(4);
+  if (tap_ == nullptr) return;
+  const UniqueFd server = Socket(2000);
+  for (uint16_t port = 1000; port < 1016; ++port) {
+    SendTo(server.get(), port, "question");
+    std::set<uint32_t> of_flow = QueuesOf("question");
+    PacketBatch batch;
+    batch.Push(MakeFrame("answer of the wire", port));
+    tap_->Transmit(0, &batch, &user.sink);
+    SendTo(server.get(), port, "question");
+    of_flow.merge(QueuesOf("question"));
+    EXPECT_EQ(of_flow.size(), 1u) << "port " << port;
+  }
+}
+
+TEST(FlowQueuesTest, APlaceBelongsToOneFlowUntilItIsSilent) {
+  FlowQueues flows(1024);
+  constexpr uint64_t kFirst = 0x1234'5678'9abc'def0;
+  constexpr uint64_t kSecond = kFirst ^ 1ull << 63;  // the same place
+  EXPECT_EQ(flows.Find(kFirst), std::nullopt);
+  uint64_t now = 0xfffe;  // the time goes on past the bits that are kept
+  flows.Note(kFirst, 3, now);
+  EXPECT_EQ(flows.Find(kFirst), 3u);
+  flows.Note(kFirst, 0, ++now);
+  EXPECT_EQ(flows.Find(kFirst), 0u) << "the kernel has moved it";
+  now += FlowQueues::kSilence - 1;
+  flows.Note(kSecond, 1, now);
+  EXPECT_EQ(flows.Find(kFirst), 0u);
+  EXPECT_EQ(flows.Find(kSecond), std::nullopt);
+  flows.Note(kSecond, 1, ++now);
+  EXPECT_EQ(flows.Find(kFirst), std::nullopt);
+  EXPECT_EQ(flows.Find(kSecond), 1u);
+}
+
 TEST_F(TapTest, ABatchOfSuperPacketsIsBounded) {
   Open(1);
   if (tap_ == nullptr) return;
