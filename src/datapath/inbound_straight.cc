@@ -4,6 +4,7 @@
 
 #include "datapath/inbound_steps.h"
 #include "datapath/path_ops.h"
+#include "datapath/straight_way.h"
 #include "esp/crypto_jobs.h"
 #include "esp/decapsulate.h"
 #include "esp/plain_inside.h"
@@ -34,11 +35,8 @@ uint32_t Raw(const uint8_t* at) {
 
 }  // namespace
 
-// While a capture shows both sides of a link, or hosts are behind inside interfaces, the general
-// way has more to do.
 void InboundStraight::Begin(uint8_t interface, uint32_t packets) {
-  const DataPath& path = *ctx_->path;
-  open_ = packets >= path.straight_from && !ctx_->record.on() && path.inside.empty();
+  open_ = MayGoStraight(*ctx_->path, packets);
   in_vain_ = 0;
   interface_ = interface;
   flow_sa_ = nullptr;

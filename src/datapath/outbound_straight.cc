@@ -5,6 +5,7 @@
 
 #include "datapath/path_mtu.h"
 #include "datapath/seal_proof.h"
+#include "datapath/straight_way.h"
 #include "device/segment.h"
 #include "esp/crypto_jobs.h"
 #include "esp/encapsulate.h"
@@ -51,11 +52,9 @@ void CompleteJob(CryptoStatus status, OutboundLane* lane) {
   }
 }
 
-// While a capture shows both sides of a link, or hosts are behind inside interfaces, the general
-// way has more to do.
 void OutboundStraight::Begin(uint8_t interface, uint32_t packets) {
   const DataPath& path = *ctx_->path;
-  open_ = packets >= path.straight_from && !ctx_->record.on() && path.inside.empty();
+  open_ = MayGoStraight(path, packets);
   in_vain_ = 0;
   interface_ = interface;
   if (open_) wire_mtu_ = path.interfaces[interface].wire->mtu();
