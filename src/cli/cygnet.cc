@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <span>
-#include <sstream>
 #include <string>
 
 #include "cli/arguments.h"
@@ -26,19 +25,11 @@
 namespace cygnet {
 namespace {
 
+// `text` quotes words of the command line, or what a daemon or file says, which must not move the
+// cursor.
 int Complain(FILE* err, int status, const std::string& text) {
-  fmt::print(err, "cygnet: {}\n", text);
+  fmt::print(err, "cygnet: {}\n", PrintableLines(text));
   return status;
-}
-
-// `text` quotes words of the command line, which must not move the cursor.
-int ComplainOfUsage(FILE* err, const std::string& text) {
-  std::string clean;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    clean += (clean.empty() ? "" : "\n") + Printable(line);
-  }
-  return Complain(err, kExitUsage, clean);
 }
 
 int Finish(FILE* out, FILE* err, const Status& status, int exit_status = 0) {
@@ -120,7 +111,7 @@ int RunCygnet(int argc, char** argv, const OperatorConnector& connect, FILE* out
   // Their words are their own.
   if (!words.empty() && IsCompanion(words[0])) return RunCompanion(argv + 1);
   const auto arguments = ParseArguments(words);
-  if (!arguments) return ComplainOfUsage(err, arguments.error().message);
+  if (!arguments) return Complain(err, kExitUsage, arguments.error().message);
   const int rest = static_cast<int>(arguments->rest_at) + 1;
   if (arguments->object == Object::kExec) return RunExec(argc - rest, argv + rest);
   if (arguments->object == Object::kCompanion) return RunCompanion(argv + rest - 1);

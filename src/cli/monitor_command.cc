@@ -96,7 +96,7 @@ int RunMonitor(const Arguments& arguments, const OperatorConnector& connect, FIL
   auto connected = connect();
   Status started = connected ? connected->StartStream(arguments.request) : connected.error();
   if (!started) {
-    fmt::print(err, "cygnet: {}\n", started.error().message);
+    fmt::print(err, "cygnet: {}\n", PrintableLines(started.error().message));
     return kExitFailed;
   }
   std::optional<OperatorClient> client = *std::move(connected);

@@ -16,4 +16,15 @@ inline std::string Printable(std::string_view text) {
   return clean;
 }
 
+// The same of a text that may have several lines.
+inline std::string PrintableLines(std::string_view text) {
+  std::string clean;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    clean += (at == 0 ? "" : "\n") + Printable(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return clean;
+}
+
 }  // namespace cygnet

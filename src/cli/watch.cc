@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "cli/ink.h"
+#include "cli/printable.h"
 #include "cli/text.h"
 
 namespace cygnet {
@@ -103,7 +104,7 @@ class Watcher {
         on_terminal_(!arguments.json && CanMoveCursor() && isatty(fileno(out)) == 1) {}
 
   Status Show(const Buffer& report, const Buffer& notes, const Status& status) {
-    const std::string why = status ? "" : status.error().message;
+    const std::string why = status ? "" : PrintableLines(status.error().message);
     if (on_terminal_) {
       ShowScreen(report.Text() + notes.Text() + (why.empty() ? "" : "cygnet: " + why + "\n"));
     } else {

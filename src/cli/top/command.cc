@@ -14,6 +14,7 @@
 
 #include "cli/cygnet.h"
 #include "cli/json_text.h"
+#include "cli/printable.h"
 #include "cli/top/reader.h"
 #include "cli/top/screen.h"
 
@@ -61,7 +62,7 @@ int RunOnce(const Arguments& arguments, const OperatorConnector& connect, FILE* 
     view = source.Read(std::nullopt, nullptr);
   }
   if (!view.error.empty()) {
-    fmt::print(err, "cygnet: {}\n", view.error);
+    fmt::print(err, "cygnet: {}\n", PrintableLines(view.error));
     return kExitFailed;
   }
   if (arguments.json) {
