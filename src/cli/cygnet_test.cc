@@ -78,10 +78,10 @@ TEST_F(CygnetTest, ReloadSaysWhatWasAppliedAndWhatNeedsARestart) {
   EXPECT_EQ(Run({"reload"}).out,
             "applied: daemon.log_level placement\nneeds a restart of cygnetd: daemon.workers\n");
   EXPECT_EQ(Json::parse(Run({"-j", "reload"}).out)["needs_restart"][0], "daemon.workers");
-  control_.reload = MakeError(Errc::kInvalid, "cygnetd.toml:3: daemon.workers: must be …");
+  control_.reload = MakeError(Errc::kInvalid, "cygnetd.toml:3: daemon.workers: must be a number");
   const Outcome refused = Run({"reload"});
   EXPECT_EQ(refused.status, kExitFailed);
-  EXPECT_EQ(refused.err, "cygnet: cygnetd.toml:3: daemon.workers: must be …\n");
+  EXPECT_EQ(refused.err, "cygnet: cygnetd.toml:3: daemon.workers: must be a number\n");
 }
 
 TEST_F(CygnetTest, DoctorSaysByItsStatusThatSomethingWasFound) {
@@ -112,9 +112,8 @@ TEST_F(CygnetTest, WhyIsOneParagraphAndItsStatusTheAnswer) {
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(outcome.out,
             "A packet from 10.1.0.1 to 10.2.0.1 leaves by nic0. The policy src 10.1.0.0/16\n"
-            "protects it. Not looked at: routing rules by source, whether this host forwards,\n"
-            "MTUs of the host's own interfaces and routes, and ports or protocols that you\n"
-            "leave open.\n");
+            "protects it. Not looked at: the host's firewall, and whether neighbours of the\n"
+            "host answer.\n");
   control_.why->steps.back().ok = false;
   EXPECT_EQ(Run({"why", "10.2.0.1"}).status, 3);
   outcome = Run({"-j", "why", "10.2.0.1"});
@@ -122,6 +121,14 @@ TEST_F(CygnetTest, WhyIsOneParagraphAndItsStatusTheAnswer) {
   EXPECT_EQ(Json::parse(outcome.out)["verdict"], "protected");
   control_.why = MakeError(Errc::kNoDevice, "dev: \"x0\" is not a device");
   EXPECT_EQ(Run({"why", "10.2.0.1", "dev", "x0"}).status, 2);
+}
+
+TEST_F(CygnetTest, NoErrorOfTheDaemonMovesTheCursor) {
+  control_.why = MakeError(Errc::kNoDevice, "dev: \"\x1b[2J\" is not a device\nnor a tunnel");
+  EXPECT_EQ(Run({"why", "10.2.0.1"}).err, "cygnet: dev: \"?[2J\" is not a device\nnor a tunnel\n");
+  control_.why = test::SampleWhyReport();
+  control_.why->steps.back().text = "It leaves by \x1b[2J.";
+  EXPECT_THAT(Run({"why", "10.2.0.1"}).out, HasSubstr("It leaves by ?[2J."));
 }
 
 TEST_F(CygnetTest, AnMtuThatCannotBeExplainedIsAnError) {

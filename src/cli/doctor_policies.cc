@@ -145,8 +145,10 @@ std::vector<Json> MtuRequests(const std::vector<Json>& policies, std::size_t mos
   for (const Json* policy : Forwarding(policies)) {
     if (requests.size() == most) break;
     const Ends ends = EndsOf(*policy);
-    requests.push_back(
-        {{"command", "mtu"}, {"dst", address(ends.dst)}, {"src", address(ends.src)}});
+    requests.push_back({{"command", "mtu"},
+                        {"dst", address(ends.dst)},
+                        {"src", address(ends.src)},
+                        {"any_source", true}});
   }
   return requests;
 }

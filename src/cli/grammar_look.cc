@@ -119,6 +119,25 @@ constexpr Command kTunnelCommands[] = {
      .help = "tunnel interfaces: if_id or mark, their policies, SAs and counters"},
 };
 
+constexpr Keyword kSport = {.word = "sport",
+                            .kind = Kind::kNumber,
+                            .value = "PORT",
+                            .field = "sport",
+                            .help = "source port",
+                            .max = 65'535};
+constexpr Keyword kIif = {.word = "iif",
+                          .kind = Kind::kText,
+                          .value = "NAME",
+                          .field = "iif",
+                          .help =
+                              "the interface that another host's packet comes in by; default: "
+                              "where the host's route back leads"};
+constexpr Keyword kMark = {.word = "mark",
+                           .kind = Kind::kNumber,
+                           .value = "MARK",
+                           .field = "mark",
+                           .help = "that the host's firewall gives it; default: 0"};
+
 constexpr Keyword kMtuKeywords[] = {
     {.kind = Kind::kAddress,
      .value = "ADDRESS",
@@ -141,6 +160,9 @@ constexpr Keyword kMtuKeywords[] = {
      .field = "dport",
      .help = "destination port",
      .max = 65'535},
+    kSport,
+    kIif,
+    kMark,
 };
 
 constexpr Command kMtuCommands[] = {
@@ -159,18 +181,15 @@ constexpr Keyword kWhyKeywords[] = {
     kMtuKeywords[0],
     kMtuKeywords[1],
     kMtuKeywords[2],
-    {.word = "sport",
-     .kind = Kind::kNumber,
-     .value = "PORT",
-     .field = "sport",
-     .help = "source port",
-     .max = 65'535},
+    kSport,
     kMtuKeywords[3],
     {.word = "dev",
      .kind = Kind::kDevice,
      .value = "NAME",
      .field = "dev",
      .help = "the device or tunnel that it leaves by, or the inside interface that it comes from"},
+    kIif,
+    kMark,
 };
 
 constexpr Command kWhyCommands[] = {

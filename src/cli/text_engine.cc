@@ -3,6 +3,7 @@
 
 #include <string_view>
 
+#include "cli/printable.h"
 #include "cli/text.h"
 #include "client/json_fields.h"
 
@@ -70,13 +71,16 @@ std::string EngineText(const Json& engine, const Ink& ink) {
 
 std::string MtuText(const Json& mtu) {
   const uint64_t inner = Number(mtu, "inner_mtu");
-  std::string text =
-      fmt::format("{} from {}: {}\n", Text(mtu, "dst"), Text(mtu, "src"), Text(mtu, "explanation"));
+  std::string text = fmt::format("{} from {}: {}\n", Text(mtu, "dst"), Text(mtu, "src"),
+                                 Printable(Text(mtu, "explanation")));
   if (const std::string device = Text(mtu, "device"); !device.empty()) {
     text += fmt::format("\tdevice {}, wire mtu {}\n", device, Number(mtu, "wire_mtu"));
   }
   if (const std::string tunnel = Text(mtu, "tunnel"); !tunnel.empty()) {
     text += fmt::format("\ttunnel {}, mtu {}\n", tunnel, Number(mtu, "tunnel_mtu"));
+  }
+  if (const uint64_t host = Number(mtu, "host_mtu"); host != 0) {
+    text += fmt::format("\thost mtu {} ({})\n", host, Printable(Text(mtu, "host_mtu_of")));
   }
   if (const auto policy = mtu.find("policy"); policy != mtu.end()) {
     text += fmt::format("\tpolicy {} priority {} index {}\n", Text(*policy, "selector"),

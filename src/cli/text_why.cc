@@ -1,4 +1,5 @@
 // What would happen to a packet, in one paragraph.
+#include "cli/printable.h"
 #include "cli/text.h"
 #include "client/json_fields.h"
 
@@ -34,11 +35,9 @@ std::string WhyText(const Json& why) {
     if (!text.empty()) text += ' ';
     text += Text(step, "text");
   }
-  // What the daemon does not ask yet. An answer that may be wrong must say so.
-  text +=
-      " Not looked at: routing rules by source, whether this host forwards, MTUs of the host's own "
-      "interfaces and routes, and ports or protocols that you leave open.";
-  return Wrapped(text);
+  // An answer that may be wrong must say so.
+  text += " Not looked at: the host's firewall, and whether neighbours of the host answer.";
+  return Wrapped(Printable(text));  // interfaces have names that others chose
 }
 
 bool WhyIsWell(const Json& why) {

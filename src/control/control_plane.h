@@ -286,6 +286,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   PlacementHost PlacementHostOf();
   RouteLookup Routes() const;
   MtuExplain MtuOf() const;
+  HostQuestions QuestionsToHost() const;
   std::string WhyMute(const Sa& sa) const;
   std::unique_ptr<NextHops> MakeNextHops();
   AddressUpdates::Host AddressesOf(HostNetwork* network);

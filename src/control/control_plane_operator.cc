@@ -29,8 +29,21 @@ MtuExplain ControlPlane::MtuOf() const {
                      .own_devices = own_devices_,
                      .tunnels = tunnels_,
                      .devices = placement_.devices(),
-                     .route = Routes(),
-                     .local_addresses = [this] { return path_.host_addresses().all(); }});
+                     .host = QuestionsToHost()});
+}
+
+HostQuestions ControlPlane::QuestionsToHost() const {
+  HostNetwork* const network = params_.network;
+  if (network == nullptr) return {};
+  return {.route = [network](const RouteQuestion& question) { return network->AskRoute(question); },
+          .rules = [network](IpFamily family) { return network->Rules(family); },
+          .forwarding = [network](IpFamily family,
+                                  int32_t iif) { return network->Forwarding(family, iif); },
+          .links =
+              [this] {
+                return params_.links == nullptr ? std::vector<HostLink>() : params_.links->Links();
+              },
+          .own_addresses = [this] { return path_.host_addresses().all(); }};
 }
 
 Result<MtuReport> ControlPlane::ExplainMtu(const MtuQuery& query) const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "control/host_questions.h"
 #include "net/address.h"
 #include "net/ethernet.h"
 
@@ -100,6 +101,10 @@ class HostNetwork {
   // route has next hops by several interfaces, so that the kernel spreads flows over them.
   std::optional<EgressRoute> LookupOnlyWay(const IpAddress& saddr, const IpAddress& daddr,
                                            IpFamily family, int32_t iif);
+  // HostQuestions: what the kernel would do with one packet.
+  RouteAnswer AskRoute(const RouteQuestion& question);
+  std::vector<RoutingRule> Rules(IpFamily family);
+  ForwardingSettings Forwarding(IpFamily family, int32_t iif);
   // The neighbour that is the route's gateway. nullopt: not resolved.
   std::optional<ResolvedHop> LookupNeighbour(const EgressRoute& route, IpFamily family);
   // Labels an interface for people and for the preload shim. The shim reads the label when a client

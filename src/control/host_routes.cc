@@ -11,20 +11,6 @@ using namespace route_messages;
 
 namespace {
 
-// 0: the route has none.
-uint32_t MtuIn(const nlattr* metrics) {
-  uint32_t mtu = 0;
-  const auto* attr = static_cast<const nlattr*>(mnl_attr_get_payload(metrics));
-  const char* end = reinterpret_cast<const char*>(attr) + mnl_attr_get_payload_len(metrics);
-  while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
-    if (mnl_attr_get_type(attr) == RTAX_MTU && mnl_attr_get_payload_len(attr) >= sizeof(mtu)) {
-      mtu = mnl_attr_get_u32(attr);
-    }
-    attr = mnl_attr_next(attr);
-  }
-  return mtu;
-}
-
 nlmsghdr* BeginRouteRequest(uint32_t sequence, const IpAddress& daddr, IpFamily family,
                             Buffer* buffer) {
   rtmsg* body = nullptr;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "control/open_fields.h"
 #include "control/template_query.h"
 #include "datapath/path_mtu.h"
 #include "esp/overhead.h"
@@ -36,15 +37,6 @@ MtuSaReport ExplainSa(const OutboundSa& sa, IpFamily inner, uint32_t outer_mtu, 
   return report;
 }
 
-void SetInnerMtu(uint32_t mtu, MtuReport* report) {
-  // No IPv6 link may be smaller (RFC 8200 section 5): larger packets are fragmented on the outside.
-  if (mtu != 0 && report->flow.family == IpFamily::kV6) mtu = std::max(mtu, kMinIpv6Mtu);
-  if (report->tunnel_mtu != 0) mtu = std::min(mtu, report->tunnel_mtu);
-  const uint32_t headers = HeaderBytes(report->flow.family) + kTcpHeader;
-  report->inner_mtu = mtu;
-  report->tcp_mss = mtu > headers ? mtu - headers : 0;
-}
-
 MtuReport Stopped(MtuReport report, MtuVerdict verdict, std::string explanation) {
   report.verdict = verdict;
   report.explanation = std::move(explanation);
@@ -59,15 +51,8 @@ MtuReport Clear(MtuReport report, std::string explanation) {
   }
   report.verdict = MtuVerdict::kClear;
   report.explanation = std::move(explanation);
-  SetInnerMtu(report.wire_mtu, &report);
+  MtuExplain::SetInnerMtu(report.wire_mtu, &report);
   return report;
-}
-
-std::string WhyNoWay(const std::vector<ParsedAddress>& own, const ParsedAddress& to) {
-  const bool is_own = std::any_of(own.begin(), own.end(), [&](const ParsedAddress& address) {
-    return address.family == to.family && address.address == to.address;
-  });
-  return is_own ? "it is an address of this host" : "the host has no route there";
 }
 
 }  // namespace
@@ -76,7 +61,7 @@ Result<MtuReport> MtuExplain::Explain(const MtuQuery& query) const {
   auto way = FindWay(query);
   if (!way) return way.error();
   if (way->device == nullptr) return std::move(way->report);
-  return ExplainOn(*way->device, std::move(way->report));
+  return ExplainOn(query, *way->device, std::move(way->report));
 }
 
 Result<MtuExplain::Way> MtuExplain::FindWay(const MtuQuery& query) const {
@@ -84,9 +69,9 @@ Result<MtuExplain::Way> MtuExplain::FindWay(const MtuQuery& query) const {
   MtuReport& report = way.report;
   report.flow.family = query.dst.family;
   report.flow.daddr = query.dst.address;
-  report.flow.proto = query.proto;
-  report.flow.sport = query.sport;
-  report.flow.dport = query.dport;
+  report.flow.proto = query.proto.value_or(0);
+  report.flow.sport = query.sport.value_or(0);
+  report.flow.dport = query.dport.value_or(0);
   if (query.src.has_value()) {
     if (query.src->family != query.dst.family) {
       return MakeError(Errc::kInvalid, "src: must be of the same family as dst");
@@ -94,15 +79,18 @@ Result<MtuExplain::Way> MtuExplain::FindWay(const MtuQuery& query) const {
     report.flow.saddr = query.src->address;
   }
   way.ifindex = query.ifindex;
-  if (from_.route) {
-    const auto route = from_.route(query.dst.address, query.dst.family);
-    if (!route.has_value() && query.ifindex == 0) {
-      report.verdict = MtuVerdict::kNotOurs;
-      report.explanation = WhyNoWay(from_.local_addresses(), query.dst);
+  if (from_.host.route) {
+    auto host = AskHost(query);
+    if (!host) return host.error();
+    way.host = *std::move(host);
+    if (!query.any_source || !query.src) report.flow.saddr = way.host.source;
+    way.ifindex = way.host.ifindex;
+    report.host_mtu = way.host.mtu;
+    report.host_mtu_of = way.host.mtu_of;
+    if (way.host.outcome != HostWay::Outcome::kSends) {
+      Stop(&way);
       return way;
     }
-    if (route.has_value() && !query.src.has_value()) report.flow.saddr = route->source;
-    if (way.ifindex == 0) way.ifindex = route->ifindex;
   }
   way.device = DeviceAt(way.ifindex, &report);
   if (way.device == nullptr) {
@@ -114,8 +102,61 @@ Result<MtuExplain::Way> MtuExplain::FindWay(const MtuQuery& query) const {
     return MakeError(Errc::kInvalid, "src: no source address for this route; pass \"src ADDRESS\"");
   }
   report.device = way.device->name;
+  const InsideInterface* behind =
+      from_.path.inside.WhereFrom({report.flow.saddr, report.flow.family});
+  const std::string& came = way.host.came_name;
+  if (behind != nullptr && (came.empty() || came == behind->name)) report.inside = behind->name;
   report.wire_mtu = std::min(way.device->wire_port->mtu(), way.device->host_port->mtu());
   return way;
+}
+
+// By the interface that the query names if the packet can leave there.
+Result<HostWay> MtuExplain::AskHost(const MtuQuery& query) const {
+  if (query.any_source) {
+    MtuQuery of_host = query;
+    of_host.src.reset();
+    return FindHostWay(from_.host, of_host);
+  }
+  if (query.ifindex == 0 || NeedsInterface(query.dst)) return FindHostWay(from_.host, query);
+  MtuQuery free = query;
+  free.ifindex = 0;
+  auto way = FindHostWay(from_.host, free);
+  if (!way || way->outcome == HostWay::Outcome::kKeeps) return way;
+  const bool sends = way->outcome == HostWay::Outcome::kSends;
+  if (sends && LeadToOne(way->ifindex, query.ifindex)) return way;
+  if (way->came_by == 0) return FindHostWay(from_.host, query);  // of a socket bound to it
+  if (!sends) return way;
+  return MakeError(Errc::kInvalid,
+                   "dev: the host forwards such a packet by another interface, as its routes say");
+}
+
+bool MtuExplain::LeadToOne(int32_t ifindex, int32_t other) const {
+  if (ifindex == other) return true;
+  const auto device = from_.own_devices.NumberOf(ifindex);
+  return device.has_value() && device == from_.own_devices.NumberOf(other);
+}
+
+// The host does not send it.
+void MtuExplain::Stop(Way* way) const {
+  MtuReport& report = way->report;
+  report.explanation = way->host.text;
+  switch (way->host.outcome) {
+    case HostWay::Outcome::kKeeps:
+      report.verdict = MtuVerdict::kNotOurs;
+      break;
+    case HostWay::Outcome::kDepends:
+      report.verdict = MtuVerdict::kDepends;
+      report.open = way->host.open;
+      break;
+    default:
+      report.verdict = MtuVerdict::kBlocked;
+      break;
+  }
+  const auto device = from_.own_devices.NumberOf(way->ifindex);
+  if (!device.has_value()) return;
+  const ControlDevice& below = from_.devices.all()[*device];
+  const LinkStatus link = below.wire_port->link();
+  if (link != LinkStatus::kUp) report.explanation += " (" + cygnet::Explain(link, below.wire) + ")";
 }
 
 // The device that the host sends by if it uses this interface; 0: the first one. nullptr: none.
@@ -142,9 +183,15 @@ const ControlDevice* MtuExplain::EnterTunnel(int32_t ifindex, MtuReport* report)
   return &devices.front();
 }
 
-MtuReport MtuExplain::ExplainOn(const ControlDevice& device, MtuReport report) const {
-  const PolicyMatch match =
-      from_.path.spd.Lookup(PolicyDirection::kOut, report.flow, device.ifindex);
+MtuReport MtuExplain::ExplainOn(const MtuQuery& query, const ControlDevice& device,
+                                MtuReport report) const {
+  const OpenFields::Found open = OpenOutbound(from_.path, query, report.flow, device.ifindex);
+  if (open.depends()) {
+    report.open = open.fields;
+    return Stopped(std::move(report), MtuVerdict::kDepends, open.text);
+  }
+  const FlowKey& flow = open.example;
+  const PolicyMatch match = from_.path.spd.Lookup(PolicyDirection::kOut, flow, device.ifindex);
   if (!match.any()) {
     return from_.path.spd.DefaultAction(PolicyDirection::kOut) == PolicyAction::kAllow
                ? Clear(std::move(report), "no policy covers it: it passes in clear")
@@ -158,19 +205,19 @@ MtuReport MtuExplain::ExplainOn(const ControlDevice& device, MtuReport report) c
   if (match.templates() == 0) {
     return Clear(std::move(report), "the policy lets it pass in clear");
   }
-  return ExplainTemplates(match, device.ifindex, std::move(report));
+  return ExplainTemplates(match, flow, device.ifindex, std::move(report));
 }
 
-MtuReport MtuExplain::ExplainTemplates(const PolicyMatch& match, int32_t ifindex,
-                                       MtuReport report) const {
+MtuReport MtuExplain::ExplainTemplates(const PolicyMatch& match, const FlowKey& flow,
+                                       int32_t ifindex, MtuReport report) const {
   std::vector<const OutboundSa*> chain;  // innermost first
-  std::vector<Sad::OutboundQuery> queries = QueriesFor(match.first->spec, report.flow, ifindex);
+  std::vector<Sad::OutboundQuery> queries = QueriesFor(match.first->spec, flow, ifindex);
   if (match.second != nullptr) {
-    const auto outer = QueriesFor(match.second->spec, report.flow, ifindex);
+    const auto outer = QueriesFor(match.second->spec, flow, ifindex);
     queries.insert(queries.end(), outer.begin(), outer.end());
   }
   for (std::size_t i = 0; i < queries.size(); ++i) {
-    const OutboundSa* sa = from_.path.sad.ResolveOutbound(queries[i], report.flow);
+    const OutboundSa* sa = from_.path.sad.ResolveOutbound(queries[i], flow);
     if (sa != nullptr) {
       chain.push_back(sa);
     } else if (!match.at(i).optional) {
@@ -190,6 +237,11 @@ MtuReport MtuExplain::ExplainTemplates(const PolicyMatch& match, int32_t ifindex
 }
 
 void MtuExplain::AddSizes(std::span<const OutboundSa* const> chain, MtuReport* report) const {
+  for (const auto& inside : from_.path.inside.interfaces()) {
+    if (inside->name != report->inside) continue;  // what it takes passes the host's stack by
+    report->host_mtu = inside->mtu.load(std::memory_order_relaxed);
+    report->host_mtu_of = "the inside interface " + inside->name;
+  }
   uint32_t mtu = report->wire_mtu;
   for (std::size_t i = chain.size(); i-- > 0;) {
     const IpFamily inner = i == 0 ? report->flow.family : chain[i - 1]->family;
@@ -197,6 +249,16 @@ void MtuExplain::AddSizes(std::span<const OutboundSa* const> chain, MtuReport* r
     mtu = report->sas.back().inner_mtu;
   }
   SetInnerMtu(mtu, report);
+}
+
+void MtuExplain::SetInnerMtu(uint32_t mtu, MtuReport* report) {
+  // No IPv6 link may be smaller (RFC 8200 section 5): larger packets are fragmented on the outside.
+  if (mtu != 0 && report->flow.family == IpFamily::kV6) mtu = std::max(mtu, kMinIpv6Mtu);
+  if (report->tunnel_mtu != 0) mtu = std::min(mtu, report->tunnel_mtu);
+  if (report->host_mtu != 0) mtu = std::min(mtu, report->host_mtu);
+  const uint32_t headers = HeaderBytes(report->flow.family) + kTcpHeader;
+  report->inner_mtu = mtu;
+  report->tcp_mss = mtu > headers ? mtu - headers : 0;
 }
 
 }  // namespace cygnet

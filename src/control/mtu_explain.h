@@ -2,14 +2,13 @@
 // path would use, and the bytes of each. Read-only. Control thread.
 #pragma once
 
-#include <functional>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "control/announcer.h"
-#include "control/host_network.h"
+#include "control/host_way.h"
 #include "control/mtu_report.h"
 #include "control/own_devices.h"
 #include "control/placement/devices.h"
@@ -27,9 +26,8 @@ class MtuExplain {
     const OwnDevices& own_devices;
     const TunnelControl& tunnels;
     const PlacementDevices& devices;
-    // Of the host. Empty: every packet leaves by the first device.
-    RouteLookup route;
-    std::function<std::vector<ParsedAddress>()> local_addresses;
+    // Without `route`, every packet leaves by the first device.
+    HostQuestions host{};
   };
   explicit MtuExplain(Sources sources) : from_(std::move(sources)) {}
 
@@ -40,16 +38,23 @@ class MtuExplain {
     MtuReport report;
     const ControlDevice* device = nullptr;  // nullptr: none of ours; report.explanation says why
     int32_t ifindex = 0;                    // by which the host sends it; 0: it does not
+    HostWay host{};                         // of an unknown host, as made
   };
   Result<Way> FindWay(const MtuQuery& query) const;
   // Adds what the SAs leave of the device's MTU. `chain`: innermost first, not empty.
   void AddSizes(std::span<const OutboundSa* const> chain, MtuReport* report) const;
+  // The size of the flow's packets if `mtu` is left for them.
+  static void SetInnerMtu(uint32_t mtu, MtuReport* report);
 
  private:
+  Result<HostWay> AskHost(const MtuQuery& query) const;
+  bool LeadToOne(int32_t ifindex, int32_t other) const;
+  void Stop(Way* way) const;
   const ControlDevice* DeviceAt(int32_t ifindex, MtuReport* report) const;
   const ControlDevice* EnterTunnel(int32_t ifindex, MtuReport* report) const;
-  MtuReport ExplainOn(const ControlDevice& device, MtuReport report) const;
-  MtuReport ExplainTemplates(const PolicyMatch& match, int32_t ifindex, MtuReport report) const;
+  MtuReport ExplainOn(const MtuQuery& query, const ControlDevice& device, MtuReport report) const;
+  MtuReport ExplainTemplates(const PolicyMatch& match, const FlowKey& flow, int32_t ifindex,
+                             MtuReport report) const;
 
   const Sources from_;
 };

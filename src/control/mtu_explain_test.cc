@@ -137,30 +137,53 @@ class MtuRouteTest : public test::SasFixture {
                               .own_devices = own_devices_,
                               .tunnels = tunnels_,
                               .devices = placement_.devices(),
-                              .route = [this](const IpAddress&, IpFamily) { return route_; },
-                              .local_addresses = [this] { return local_addresses_; }});
+                              .host = {.route = [this](const RouteQuestion&) { return route_; },
+                                       .rules = [](IpFamily) { return std::vector<RoutingRule>(); },
+                                       .forwarding = [](IpFamily, int32_t) { return kForwards; },
+                                       .links = [this] { return links_; },
+                                       .own_addresses = [this] { return local_addresses_; }}});
     return explain.Explain({.dst = test::Addr("10.2.0.1"), .src = {}});
   }
-  std::optional<EgressRoute> route_;
+  static inline const ForwardingSettings kForwards{.forwards = true};
+  RouteAnswer route_{.kind = RouteKind::kNoRoute};
+  std::vector<HostLink> links_{
+      {.ifindex = test::kNic0, .name = "nic0", .up = true, .running = true, .mtu = 1500},
+      {.ifindex = 99, .name = "other0", .up = true, .running = true, .mtu = 1500}};
   std::vector<ParsedAddress> local_addresses_;
 };
 
 TEST_F(MtuRouteTest, RouteDecidesTheDeviceAndTheSource) {
-  route_ = EgressRoute{.ifindex = test::kNic0, .gateway = {}, .source = test::Ip("10.1.0.1")};
+  route_ = {.kind = RouteKind::kUnicast, .ifindex = test::kNic0, .source = test::Ip("10.1.0.1")};
   const auto ours = Explain();
   ASSERT_TRUE(ours);
   EXPECT_EQ(ours->verdict, MtuVerdict::kClear);
   EXPECT_EQ(ours->device, "nic0");
   EXPECT_EQ(ours->flow.saddr, test::Ip("10.1.0.1"));
-  route_->ifindex = 99;
+  route_.ifindex = 99;
   EXPECT_EQ(Explain()->verdict, MtuVerdict::kNotOurs);
   EXPECT_EQ(Explain()->explanation, "it leaves by an interface that cygnetd does not own");
 }
 
 TEST_F(MtuRouteTest, WithoutARouteItSaysWhy) {
   EXPECT_EQ(Explain()->explanation, "the host has no route there");
+  EXPECT_EQ(Explain()->verdict, MtuVerdict::kBlocked);
   local_addresses_ = {test::Addr("10.2.0.1")};
   EXPECT_EQ(Explain()->explanation, "it is an address of this host");
+  EXPECT_EQ(Explain()->verdict, MtuVerdict::kNotOurs);
+}
+
+TEST_F(MtuRouteTest, TheHostLimitsTheSize) {
+  route_ = {.kind = RouteKind::kUnicast, .ifindex = test::kNic0, .source = test::Ip("10.1.0.1")};
+  EXPECT_EQ(Explain()->inner_mtu, 1500u);
+  links_[0].mtu = 1300;
+  EXPECT_EQ(Explain()->inner_mtu, 1300u);
+  EXPECT_EQ(Explain()->host_mtu_of, "the interface nic0");
+  route_.mtu = 1200;
+  EXPECT_EQ(Explain()->inner_mtu, 1200u);
+  EXPECT_EQ(Explain()->host_mtu_of, "the host's route");
+  links_[0].running = false;
+  EXPECT_EQ(Explain()->verdict, MtuVerdict::kBlocked);
+  EXPECT_EQ(Explain()->explanation, "the interface nic0 has no carrier");
 }
 
 }  // namespace

@@ -38,10 +38,24 @@ void ForEachAttr(const nlmsghdr* message, std::size_t fixed, Fn fn) {
   }
 }
 
-// Sends a request and calls fn(message) for each answer of type `answer`. False: an error reply, or
-// what a dump lists changed meanwhile, so that it may lack something.
+// 0: the route has none.
+inline uint32_t MtuIn(const nlattr* metrics) {
+  uint32_t mtu = 0;
+  const auto* attr = static_cast<const nlattr*>(mnl_attr_get_payload(metrics));
+  const char* end = reinterpret_cast<const char*>(attr) + mnl_attr_get_payload_len(metrics);
+  while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
+    if (mnl_attr_get_type(attr) == RTAX_MTU && mnl_attr_get_payload_len(attr) >= sizeof(mtu)) {
+      mtu = mnl_attr_get_u32(attr);
+    }
+    attr = mnl_attr_next(attr);
+  }
+  return mtu;
+}
+
+// Sends a request and calls fn(message) for each answer of type `answer`. False: an error reply
+// (`error`: its number), or what a dump lists changed meanwhile, so that it may lack something.
 template <typename Fn>
-bool Ask(mnl_socket* socket, nlmsghdr* request, uint16_t answer, Fn fn) {
+bool Ask(mnl_socket* socket, nlmsghdr* request, uint16_t answer, Fn fn, int* error = nullptr) {
   const bool dump = (request->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
   if (mnl_socket_sendto(socket, request, request->nlmsg_len) < 0) return false;
   Buffer buffer;
@@ -56,7 +70,9 @@ bool Ask(mnl_socket* socket, nlmsghdr* request, uint16_t answer, Fn fn) {
       if (dump && (m->nlmsg_flags & NLM_F_DUMP_INTR) != 0) whole = false;
       if (m->nlmsg_type == NLMSG_DONE) return whole;
       if (m->nlmsg_type == NLMSG_ERROR) {
-        return static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(m))->error == 0;
+        const int refused = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(m))->error;
+        if (error != nullptr) *error = -refused;
+        return refused == 0;
       }
       if (m->nlmsg_type == answer) fn(m);
       if (!dump) return true;

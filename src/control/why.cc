@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "control/open_fields.h"
 #include "control/template_query.h"
 #include "control/why_case.h"
 #include "datapath/flow_decision.h"
@@ -13,9 +14,7 @@ Result<WhyReport> Why::Explain(const WhyQuery& query) const {
   WhyReport report;
   MtuQuery packet = query.packet;
   if (!query.dev.empty()) {
-    const auto ifindex = FindInterface(query.dev, &report);
-    if (!ifindex) return ifindex.error();
-    packet.ifindex = *ifindex;
+    CYGNET_RETURN_IF_ERROR(FindInterface(query.dev, &packet, &report));
     if (!report.inside.empty() && !packet.src) {
       return MakeError(Errc::kInvalid, "src: must name the host behind " + report.inside);
     }
@@ -24,38 +23,75 @@ Result<WhyReport> Why::Explain(const WhyQuery& query) const {
   if (!way) return way.error();
   report.mtu = way->report;
   if (way->device == nullptr) {
-    NotOurs(*way, &report);
+    if (way->host.outcome == HostWay::Outcome::kSends) {
+      NotOurs(*way, &report);
+    } else {
+      Refused(*way, &report);
+    }
     return report;
   }
   DescribeWay(*way, &report);
-  Case of{.way = *way, .report = &report};
+  Case of{.way = *way, .packet = packet, .report = &report, .decided = report.mtu.flow};
   const auto number =
       std::find_if(from_.path.interfaces.begin(), from_.path.interfaces.end(),
                    [&way](const Interface& i) { return i.ifindex == way->device->ifindex; });
   of.egress = static_cast<uint8_t>(number - from_.path.interfaces.begin());
+  if (IsLinkMessage(&of) || Depends(&of)) return report;
   Decide(&of);
   AddAnswers(of);
   return report;
 }
 
-// Of what leaves by it; of an inside interface, the device that its packets leave by.
-Result<int32_t> Why::FindInterface(const std::string& name, WhyReport* report) const {
-  const auto& devices = from_.placement.devices().all();
-  for (const ControlDevice& device : devices) {
-    if (device.name == name) return device.ifindex;
+// Whether the packet leaves by it, or comes in by it: an inside interface.
+Status Why::FindInterface(const std::string& name, MtuQuery* packet, WhyReport* report) const {
+  for (const ControlDevice& device : from_.placement.devices().all()) {
+    if (device.name == name) packet->ifindex = device.ifindex;
   }
-  int32_t found = 0;
   from_.tunnels.ForEach([&](const TunnelSpec& spec, int32_t ifindex) {
-    if (spec.name == name) found = ifindex;
+    if (spec.name == name) packet->ifindex = ifindex;
   });
-  if (found != 0) return found;
+  if (packet->ifindex != 0) return {};
   for (const auto& inside : from_.path.inside.interfaces()) {
     if (inside->name != name) continue;
     report->inside = name;
-    return devices[inside->device].ifindex;
+    packet->iif = name;
+    return {};
   }
   return MakeError(Errc::kNoDevice,
                    "dev: \"" + name + "\" is not a device, a tunnel or an inside interface");
+}
+
+// The host's own stack does not send it, or not always the same way.
+void Why::Refused(const Way& way, WhyReport* report) const {
+  const FlowKey& flow = report->mtu.flow;
+  const std::string to = Text("a packet to ", ToString(flow.daddr, flow.family));
+  const std::string& why = report->mtu.explanation;
+  const char* step = "way";
+  std::string text;
+  switch (way.host.outcome) {
+    case HostWay::Outcome::kKeeps:
+      report->verdict = WhyVerdict::kNotOurs;
+      text = Text("Cygnet does not see ", to, ": ", why, ".");
+      break;
+    case HostWay::Outcome::kDepends:
+      report->verdict = WhyVerdict::kDepends;
+      step = "open";
+      text = Text("The way of ", to, " depends on what the question leaves open: ", why, ".");
+      break;
+    default:
+      report->verdict = WhyVerdict::kHostDrops;
+      text = Text("The host itself drops ", to, ": ", why, ".");
+      break;
+  }
+  report->steps.push_back({.step = step, .ok = false, .text = text});
+  AddNotes(way, report);
+}
+
+// For which packets else the way holds, or does not.
+void Why::AddNotes(const Way& way, WhyReport* report) const {
+  for (const std::string& note : way.host.notes) {
+    report->steps.push_back({.step = "way", .ok = true, .text = note});
+  }
 }
 
 void Why::NotOurs(const Way& way, WhyReport* report) const {
@@ -66,6 +102,7 @@ void Why::NotOurs(const Way& way, WhyReport* report) const {
        .ok = false,
        .text = Text("Cygnet does not see a packet to ", ToString(flow.daddr, flow.family), ": ",
                     way.report.explanation, ".")});
+  AddNotes(way, report);
   if (way.ifindex == 0 || flow.saddr.IsAny()) return;
   const PolicyMatch match = from_.path.spd.Lookup(PolicyDirection::kOut, flow, way.ifindex);
   if (match.templates() == 0) return;
@@ -82,25 +119,70 @@ void Why::DescribeWay(const Way& way, WhyReport* report) const {
   const FlowKey& flow = way.report.flow;
   std::string text = Text("A packet from ", ToString(flow.saddr, flow.family), " to ",
                           ToString(flow.daddr, flow.family));
-  const InsideInterface* behind = from_.path.inside.WhereFrom({flow.saddr, flow.family});
-  if (report->inside.empty() && behind != nullptr) report->inside = behind->name;
+  if (report->inside.empty()) report->inside = way.report.inside;
   if (!report->inside.empty()) {
     text += Text(", which comes from ", report->inside,
                  " and passes the host's own stack by if it is protected,");
+  } else if (!way.host.came_name.empty()) {
+    text += Text(", which comes in by ", way.host.came_name, ",");
   }
   if (!way.report.tunnel.empty()) {
     text += Text(" goes through tunnel ", way.report.tunnel, " and");
   }
   const LinkStatus link = way.device->wire_port->link();
   text += Text(" leaves by ", way.report.device);
-  if (link == LinkStatus::kUp) {
-    report->steps.push_back({.step = "way", .ok = true, .text = text + "."});
-    return;
+  const bool up = link == LinkStatus::kUp;
+  if (!up) text += Text(", but ", cygnet::Explain(link, way.device->wire));
+  report->steps.push_back({.step = "way", .ok = up, .text = text + "."});
+  AddNotes(way, report);
+}
+
+// Messages that a link needs pass whatever policies say (datapath/always_passes.h).
+bool Why::IsLinkMessage(Case* of) const {
+  const FlowKey& flow = of->flow();
+  if (flow.family != IpFamily::kV6 || flow.of_tunnel()) return false;
+  constexpr uint16_t kFirst = 133;     // router solicitation
+  constexpr uint16_t kRedirect = 137;  // quotes a packet, and goes by policy
+  const bool type_open = !of->packet.sport.has_value();
+  if (!of->packet.proto.has_value() || (flow.proto == kProtoIcmpv6 && type_open)) {
+    if (!from_.path.PolicyIdle()) {
+      of->Say("open", "Neighbour discovery passes in clear in any case; the rest is for others.");
+    }
+    return false;
   }
-  report->steps.push_back(
-      {.step = "way",
-       .ok = false,
-       .text = Text(text, ", but ", cygnet::Explain(link, way.device->wire), ".")});
+  if (flow.proto != kProtoIcmpv6 || flow.sport < kFirst || flow.sport >= kRedirect ||
+      flow.dport != 0) {
+    return false;
+  }
+  of->Say("policy", "Neighbour discovery passes in clear, whatever policies say.");
+  LeaveInClear(of);
+  return true;
+}
+
+// True: policies and SAs choose by what the question leaves open, to different effects.
+bool Why::Depends(Case* of) const {
+  const OpenFields::Found open =
+      OpenOutbound(from_.path, of->packet, of->flow(), of->way.device->ifindex);
+  if (open.depends()) {
+    of->report->verdict = WhyVerdict::kDepends;
+    of->report->mtu.open = open.fields;
+    of->Say("open", open.text, false);
+    return true;
+  }
+  of->decided = open.example;
+  if (open.several_policies) {
+    of->Say("open",
+            "Which policy applies depends on its protocol or ports; the effect is the "
+            "same.");
+  }
+  const bool all_given = of->packet.proto && of->packet.sport && of->packet.dport;
+  if (!all_given && !from_.path.socket_policies.Empty() &&
+      from_.path.host_addresses().Contains(of->flow().saddr, of->flow().family)) {
+    of->Say("open",
+            "Sockets with policies of their own, such as those of IKE, go by these: pass "
+            "proto, sport and dport to ask for one.");
+  }
+  return false;
 }
 
 void Why::Decide(Case* of) const {
@@ -120,7 +202,6 @@ void Why::Decide(Case* of) const {
             "IKE messages of this socket pass in clear whatever policies say; the rest "
             "holds for its other packets.");
   }
-  DescribeOpenFields(*of);
   if (decision.action == FlowAction::kDrop && decision.acquire) return DescribeNoSa(of);
   if (decision.action == FlowAction::kDrop) {
     const std::string what = policy != nullptr ? Upper(NameOf(policy->spec)) + " applies"
@@ -135,12 +216,15 @@ void Why::Decide(Case* of) const {
     return of->Drop("way", DropReason::kPortDown,
                     Upper(cygnet::Explain(link, of->way.device->wire)));
   }
+  LeaveInClear(of);
+}
+
+void Why::LeaveInClear(Case* of) const {
+  MtuReport& mtu = of->report->mtu;
   of->report->verdict = WhyVerdict::kClear;
-  const uint32_t mtu = of->report->mtu.wire_mtu;
-  of->report->mtu.inner_mtu = mtu;
-  const uint32_t headers = of->flow().family == IpFamily::kV4 ? 40 : 60;
-  of->report->mtu.tcp_mss = mtu > headers ? mtu - headers : 0;
-  of->Say("size", Text("It leaves in clear, up to ", mtu, " bytes at a time."));
+  MtuExplain::SetInnerMtu(mtu.wire_mtu, &mtu);
+  of->Say("size", Text("It leaves in clear, up to ", mtu.inner_mtu, " bytes at a time",
+                       LimitText(mtu), "."));
 }
 
 void Why::DescribePolicy(const Case& of) const {
@@ -157,34 +241,6 @@ void Why::DescribePolicy(const Case& of) const {
   of.Say("policy",
          name + (decision.acquire ? " would protect it, but its SA is optional and missing."
                                   : " lets it pass in clear."));
-}
-
-// A policy may select by what the query leaves open.
-void Why::DescribeOpenFields(const Case& of) const {
-  constexpr PolicyDirection kOut = PolicyDirection::kOut;
-  const FlowKey& asked = of.flow();
-  const int32_t ifindex = of.way.device->ifindex;
-  const PolicyMatch match = from_.path.spd.Lookup(kOut, asked, ifindex);
-  const auto differs = [&](uint8_t proto) {
-    FlowKey flow = asked;
-    flow.proto = proto;
-    const PolicyMatch other = from_.path.spd.Lookup(kOut, flow, ifindex);
-    const bool ports_open = flow.sport == 0 && flow.dport == 0;
-    return other.first != match.first ||
-           (ports_open && from_.path.spd.PortsMightDecide(kOut, flow, ifindex, other));
-  };
-  // Any protocol: a policy may select ICMPv6, GRE or SCTP as well as TCP.
-  const auto some_protocol_differs = [&] {
-    for (int proto = 1; proto <= 255; ++proto) {
-      if (differs(static_cast<uint8_t>(proto))) return true;
-    }
-    return false;
-  };
-  if (asked.proto == 0 && some_protocol_differs()) {
-    of.Say("policy", "Some policies select by protocol or port: pass proto, sport and dport.");
-  } else if (asked.proto != 0 && differs(asked.proto)) {
-    of.Say("policy", "Some policies select by port: pass sport and dport.");
-  }
 }
 
 // A policy protects it, and an SA is missing.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -38,12 +39,16 @@ class Why {
   using Way = MtuExplain::Way;
   struct Case;
 
-  Result<int32_t> FindInterface(const std::string& name, WhyReport* report) const;
+  Status FindInterface(const std::string& name, MtuQuery* packet, WhyReport* report) const;
   void DescribeWay(const Way& way, WhyReport* report) const;
   void NotOurs(const Way& way, WhyReport* report) const;
+  void AddNotes(const Way& way, WhyReport* report) const;
+  void Refused(const Way& way, WhyReport* report) const;
+  bool Depends(Case* of) const;
+  bool IsLinkMessage(Case* of) const;
   void Decide(Case* of) const;
+  void LeaveInClear(Case* of) const;
   void DescribePolicy(const Case& of) const;
-  void DescribeOpenFields(const Case& of) const;
   void DescribeNoSa(Case* of) const;
   std::string MissingText(const Case& of) const;
   void Protect(Case* of) const;
@@ -53,7 +58,8 @@ class Why {
   bool CheckHop(Case* of) const;
   void AddAnswers(const Case& of) const;
   const Sa* InboundFor(const Sa& outbound) const;
-  FlowKey AnswerTo(const Case& of) const;
+  FlowKey AnswerTo(const Case& of, const FlowKey& flow) const;
+  bool AnswersDepend(const Case& of, std::span<const Sa* const> secpath) const;
   void RefuseAnswers(const Case& of, DropReason reason, const std::string& text) const;
 
   const Sources from_;

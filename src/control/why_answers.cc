@@ -1,6 +1,7 @@
 // `cygnet why`: whether what comes back would be let in.
 #include <vector>
 
+#include "control/open_fields.h"
 #include "control/why_case.h"
 #include "datapath/flow_decision.h"
 #include "net/ip_protocol.h"
@@ -29,8 +30,7 @@ DropReason StateOf(const Sa& sa) {
 }  // namespace
 
 // The flow of an answer, as it is after the SAs have opened it.
-FlowKey Why::AnswerTo(const Case& of) const {
-  const FlowKey& flow = of.flow();
+FlowKey Why::AnswerTo(const Case& of, const FlowKey& flow) const {
   FlowKey back = flow.Reversed();
   if (flow.proto == kProtoIcmp || flow.proto == kProtoIcmpv6) {
     back.sport = AnswerType(flow.proto, flow.sport);
@@ -68,8 +68,36 @@ void Why::RefuseAnswers(const Case& of, DropReason reason, const std::string& te
          false);
 }
 
+// True: policies and SAs let some in and not others, by what the question leaves open.
+bool Why::AnswersDepend(const Case& of, std::span<const Sa* const> secpath) const {
+  const int32_t ifindex = of.way.device->ifindex;
+  const FlowKey answer = AnswerTo(of, of.report->mtu.flow);
+  OpenFields fields(of.packet, of.report->mtu.flow);
+  for (const auto& policy : from_.path.spd.List()) {
+    if (policy->spec.direction == PolicyDirection::kOut) continue;
+    fields.Add(policy->spec.selector, answer, ifindex, /*reversed=*/true);
+  }
+  for (const Sa* sa : secpath) {
+    const Selector& selector = sa->spec().selector;
+    if (!selector.SaysNothing()) fields.Add(selector, answer, ifindex, /*reversed=*/true);
+  }
+  const OpenFields::Found found = fields.Compare([&](const FlowKey& flow) -> OpenFields::Effect {
+    const FlowDecision decision = DecideInbound(from_.path, AnswerTo(of, flow), ifindex, secpath);
+    if (decision.action != FlowAction::kDrop) return {"they are let in", decision.policy};
+    return {Text("they are dropped (", Describe(decision.reason).name, ")"), decision.policy};
+  });
+  if (!found.depends()) return false;
+  of.report->answers.verdict = WhyAnswers::Verdict::kDepends;
+  of.report->mtu.open = found.fields;
+  of.Say("answers", "Answers: " + found.text, false);
+  return true;
+}
+
 void Why::AddAnswers(const Case& of) const {
   if (of.decision.action == FlowAction::kDrop) return;  // nothing leaves
+  if (of.way.host.group) {
+    return of.Say("answers", "Answers come from other addresses: ask for each of these.");
+  }
   WhyAnswers& answers = of.report->answers;
   std::vector<const Sa*> secpath;  // outermost first
   for (std::size_t i = of.decision.chain.size; i-- > 0;) {
@@ -86,8 +114,9 @@ void Why::AddAnswers(const Case& of) const {
     }
     secpath.push_back(in);
   }
+  if (AnswersDepend(of, secpath)) return;
   const FlowDecision decision =
-      DecideInbound(from_.path, AnswerTo(of), of.way.device->ifindex, secpath);
+      DecideInbound(from_.path, AnswerTo(of, of.flow()), of.way.device->ifindex, secpath);
   if (decision.policy != nullptr) answers.policy = decision.policy->spec;
   const std::string policy = answers.policy ? NameOf(*answers.policy) : std::string("no policy");
   if (decision.action == FlowAction::kDrop) {

@@ -3,42 +3,22 @@
 
 #include <cstdint>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include "control/why.h"
+#include "control/why_text.h"
 
 namespace cygnet {
 
-// One text of all parts: texts and numbers.
-template <typename... Parts>
-std::string Text(const Parts&... parts) {
-  std::string text;
-  const auto add = [&text](const auto& part) {
-    if constexpr (std::is_arithmetic_v<std::decay_t<decltype(part)>>) {
-      text += std::to_string(part);
-    } else {
-      text += part;
-    }
-  };
-  (add(parts), ...);
-  return text;
-}
-
-inline std::string HexText(uint32_t value, int digits) {
-  constexpr const char* kDigits = "0123456789abcdef";
-  std::string text;
-  while (digits-- > 0) text += kDigits[value >> digits * 4 & 0xf];
-  return text;
-}
-
 struct Why::Case {
   const Way& way;
+  const MtuQuery& packet;
   WhyReport* report;
   FlowDecision decision{};
   uint8_t egress = 0;  // number of the interface that it leaves by
+  FlowKey decided{};   // the packet; fields that are open and decide nothing have some value
 
-  const FlowKey& flow() const { return report->mtu.flow; }
+  const FlowKey& flow() const { return decided; }
   void Say(const char* step, std::string text, bool ok = true) const {
     report->steps.push_back({.step = step, .ok = ok, .text = std::move(text)});
   }
@@ -50,23 +30,10 @@ struct Why::Case {
   }
 };
 
-inline std::string NameOf(const Sa& sa) {
-  const SaSpec& spec = sa.spec();
-  return Text("the SA to ", ToString(spec.daddr, spec.family), " with SPI 0x",
-              HexText(spec.spi.value, 8));
-}
-
-inline std::string NameOf(const PolicySpec& policy) {
-  constexpr const char* kDirections[] = {"in", "out", "fwd"};
-  return Text("the policy ", ToString(policy.selector), " dir ",
-              kDirections[static_cast<int>(policy.direction)], " (priority ", policy.priority,
-              ", index ", policy.index, ")");
-}
-
-// At the start of a sentence.
-inline std::string Upper(std::string text) {
-  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] -= 'a' - 'A';
-  return text;
+// " (the MTU of the interface nic0)": if the host is what limits the size; else "".
+inline std::string LimitText(const MtuReport& mtu) {
+  if (mtu.host_mtu == 0 || mtu.inner_mtu != mtu.host_mtu) return {};
+  return Text(" (the limit of ", mtu.host_mtu_of, ")");
 }
 
 }  // namespace cygnet

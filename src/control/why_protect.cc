@@ -64,8 +64,9 @@ void Why::Protect(Case* of) const {
   if (mtu.inner_mtu == 0) {
     return of->Drop("size", DropReason::kOutTooBig, "Not even an empty packet fits into the path");
   }
-  of->Say("size", Text("Up to ", mtu.inner_mtu, " bytes of it fit (TCP MSS ", mtu.tcp_mss,
-                       "); a larger packet that must not be cut is answered with \"too big\"."));
+  of->Say("size", Text("Up to ", mtu.inner_mtu, " bytes of it fit (TCP MSS ", mtu.tcp_mss, ")",
+                       LimitText(mtu),
+                       "; a larger packet that must not be cut is answered with \"too big\"."));
 }
 
 // False: the packet ends here.

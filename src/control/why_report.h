@@ -23,16 +23,18 @@ struct WhyQuery {
 enum class WhyVerdict : uint8_t {
   kProtected,
   kClear,
-  kWaits,    // for an SA or a next hop
-  kDropped,  // `drop` says why
-  kNotOurs,  // Cygnet does not see it
+  kWaits,      // for an SA or a next hop
+  kDropped,    // `drop` says why
+  kNotOurs,    // Cygnet does not see it
+  kHostDrops,  // nor does anybody else: the host's own stack drops it
+  kDepends,    // on fields that the question leaves open: MtuReport::open
 };
 
 // One look-up of the data path and its result.
 struct WhyStep {
-  std::string
-      step;        // "way", "policy", "sa", "place", "limits", "numbers", "hop", "size", "answers"
-  bool ok = true;  // false: the packet or its answer ends here, or passes Cygnet by
+  std::string step;  // "way", "open", "policy", "sa", "place", "limits", "numbers", "hop", "size",
+                     // "answers"
+  bool ok = true;    // false: the packet or its answer ends here, or passes Cygnet by
   std::string text{};  // a sentence
 };
 
@@ -47,7 +49,7 @@ struct WhySa {
 };
 
 struct WhyAnswers {
-  enum class Verdict : uint8_t { kUnknown, kAccepted, kDropped };
+  enum class Verdict : uint8_t { kUnknown, kAccepted, kDropped, kDepends };
   Verdict verdict = Verdict::kUnknown;
   DropReason drop = DropReason::kNone;
   std::optional<PolicySpec> policy{};

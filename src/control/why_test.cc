@@ -80,15 +80,75 @@ TEST_F(WhyTest, PoliciesThatSelectByWhatIsLeftOpen) {
   policy.selector.dport = 80;
   policy.selector.dport_mask = 0xffff;
   ASSERT_TRUE(control_->AddPolicy(policy, {}).has_value());
-  EXPECT_EQ(Ask().verdict, WhyVerdict::kClear);
-  EXPECT_THAT(TextOf(Ask()), HasSubstr("pass proto, sport and dport"));
+  const WhyReport open = Ask();
+  EXPECT_EQ(open.verdict, WhyVerdict::kDepends);
+  EXPECT_EQ(open.mtu.open, (std::vector<std::string>{"proto", "dport"}));
+  EXPECT_EQ(TextOf(open),
+            "A packet from 10.1.0.1 to 10.2.0.1 leaves by nic0.\n"
+            "It depends on proto and dport, which the question leaves open: with other values, it "
+            "leaves in clear; with proto tcp dport 80, it is dropped (out-policy-block). Pass "
+            "proto and dport.\n");
+  EXPECT_EQ(Ask("10.3.0.1").verdict, WhyVerdict::kClear) << "which no such policy covers";
   const auto web = control_->ExplainWhy({.packet = {.dst = test::Addr("10.2.0.1"),
                                                     .src = test::Addr("10.1.0.1"),
                                                     .proto = kProtoTcp,
                                                     .dport = 80},
                                          .dev = ""});
   EXPECT_EQ(web->drop, DropReason::kOutPolicyBlock);
-  EXPECT_THAT(TextOf(*web), testing::Not(HasSubstr("pass sport")));
+  EXPECT_THAT(TextOf(*web), testing::Not(HasSubstr("depends")));
+}
+
+TEST_F(WhyTest, SasAndAnswersThatSelectByWhatIsLeftOpen) {
+  SaSpec own = MakeSpec();
+  own.selector = MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {}).selector;
+  own.selector.proto = kProtoTcp;
+  Protect(std::move(own));
+  WhyReport report = Ask();
+  EXPECT_EQ(report.verdict, WhyVerdict::kDepends);
+  EXPECT_EQ(report.mtu.open, (std::vector<std::string>{"proto"}));
+  EXPECT_THAT(TextOf(report), HasSubstr("with proto tcp, it is protected by the SA to 192.0.2.2 "
+                                        "with SPI 0x00001000"));
+  const auto tcp = [&] {
+    return *control_->ExplainWhy(
+        {.packet = {
+             .dst = test::Addr("10.2.0.1"), .src = test::Addr("10.1.0.1"), .proto = kProtoTcp}});
+  };
+  EXPECT_EQ(tcp().verdict, WhyVerdict::kProtected);
+  EXPECT_EQ(tcp().answers.verdict, WhyAnswers::Verdict::kAccepted);
+  PolicySpec block =
+      MakePolicy(PolicyDirection::kForward, "10.2.0.0/16", "10.1.0.0/16", {}, PolicyAction::kBlock);
+  block.selector.proto = kProtoTcp;
+  block.selector.sport = 80;
+  block.selector.sport_mask = 0xffff;
+  block.priority = 1;
+  ASSERT_TRUE(control_->AddPolicy(block, {}).has_value());
+  EXPECT_EQ(tcp().verdict, WhyVerdict::kProtected);
+  EXPECT_EQ(tcp().answers.verdict, WhyAnswers::Verdict::kDepends);
+  EXPECT_EQ(tcp().mtu.open, (std::vector<std::string>{"dport"})) << "the answer's source port";
+}
+
+TEST_F(WhyTest, PoliciesToTheSameEffectDoNotMakeItDepend) {
+  PolicySpec tcp =
+      MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {}, PolicyAction::kAllow);
+  tcp.selector.proto = kProtoTcp;
+  ASSERT_TRUE(control_->AddPolicy(tcp, {}).has_value());
+  EXPECT_EQ(Ask().verdict, WhyVerdict::kClear);
+  EXPECT_THAT(TextOf(Ask()), HasSubstr("Which policy applies depends"));
+}
+
+TEST_F(WhyTest, NeighbourDiscoveryPassesInAnyCase) {
+  Policy(PolicyDirection::kOut, "fd01::/16", "fd01::/16", {}, PolicyAction::kBlock);
+  const auto ask = [&](std::optional<uint8_t> proto, std::optional<uint16_t> type) {
+    return *control_->ExplainWhy({.packet = {.dst = test::Addr("fd01::2"),
+                                             .src = test::Addr("fd01::1"),
+                                             .proto = proto,
+                                             .dport = 0,
+                                             .sport = type}});
+  };
+  EXPECT_EQ(ask(kProtoIcmpv6, 135).verdict, WhyVerdict::kClear);
+  EXPECT_EQ(ask(kProtoIcmpv6, 128).drop, DropReason::kOutPolicyBlock);
+  EXPECT_THAT(TextOf(ask(kProtoIcmpv6, std::nullopt)), HasSubstr("Neighbour discovery passes"));
+  EXPECT_EQ(ask(kProtoUdp, 7).drop, DropReason::kOutPolicyBlock);
 }
 
 TEST_F(WhyTest, WithoutAnSaKeyManagementIsAskedButNotByThis) {

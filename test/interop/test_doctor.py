@@ -148,7 +148,7 @@ class Findings(Doctor):
     def test_the_segment_size_is_that_of_mtu_explain_and_a_rule_settles_it(self):
         self.policies()
         self.add(0x1001)
-        mss = self.host.show("mtu", "explain", "10.2.0.0", "src", "10.1.0.0")["tcp_mss"]
+        mss = self.host.show("mtu", "explain", "10.2.0.0", "src", "10.1.0.1")["tcp_mss"]
         row, = self.rows("segment-size")
         self.assertEqual(row["level"], "note")
         self.assertIn(f"at most {mss} bytes fit to 10.2.0.0", row["text"])

@@ -157,13 +157,14 @@ TEST_F(OperatorServerTest, ExplainsAnMtuOrSaysWhatIsWrong) {
   EXPECT_EQ(control_.last_mtu_query.proto, 6);
   EXPECT_EQ(control_.last_mtu_query.dport, 80);
   EXPECT_EQ(control_.last_mtu_query.src->address, ParseAddress("10.1.0.1")->address);
+  EXPECT_FALSE(control_.last_mtu_query.sport.has_value());
   constexpr std::pair<const char*, const char*> kWrong[] = {
       {R"({"command":"mtu"})", "dst: missing"},
       {R"({"command":"mtu","dst":"10.2"})", "is not an IP address"},
       {R"({"command":"mtu","dst":"10.2.0.1","src":"x"})", "is not an IP address"},
       {R"({"command":"mtu","dst":"10.2.0.1","proto":256})", "proto: must be at most 255"},
       {R"({"command":"mtu","dst":"10.2.0.1","dport":65536})", "dport: must be at most 65535"},
-      {R"({"command":"mtu","dst":"10.2.0.1","sport":1})", "unknown field"},
+      {R"({"command":"mtu","dst":"10.2.0.1","size":1})", "unknown field"},
   };
   for (const auto& [request, text] : kWrong) {
     EXPECT_THAT(Ask(fd, request).back(), HasSubstr(text));
@@ -176,9 +177,11 @@ TEST_F(OperatorServerTest, ExplainsAPacketAndRecordsNoOrder) {
   control_.why = test::SampleWhyReport();
   const UniqueFd fd = Connect();
   const std::string request =
-      R"({"command":"why","dst":"10.2.0.1","proto":17,"sport":5,"dport":6,"dev":"red"})";
+      R"({"command":"why","dst":"10.2.0.1","proto":17,"sport":0,"dport":6,"dev":"red","iif":"lan0","mark":9})";
   EXPECT_EQ(Json::parse(Ask(fd, request)[0])["item"]["verdict"], "protected");
-  EXPECT_EQ(control_.last_why_query.packet.sport, 5);
+  EXPECT_EQ(control_.last_why_query.packet.sport, 0) << "which is not the same as none";
+  EXPECT_EQ(control_.last_why_query.packet.iif, "lan0");
+  EXPECT_EQ(control_.last_why_query.packet.mark, 9u);
   EXPECT_EQ(control_.last_why_query.packet.dport, 6);
   EXPECT_EQ(control_.last_why_query.dev, "red");
   EXPECT_EQ(OrderOf(request), "");

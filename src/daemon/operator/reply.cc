@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -142,23 +143,34 @@ std::unique_ptr<OperatorReply> MakeTunnelReply(const OperatorControl& control,
       control.ReportTunnels(), [](const TunnelReport& report) { return ToJson(report); });
 }
 
-uint32_t SmallNumber(const RequestReader& request, const char* field, uint32_t most) {
-  const uint32_t value = request.Number(field).value_or(0);
-  if (value > most) throw RequestError{fmt::format("{}: must be at most {}", field, most)};
-  return value;
+template <typename T>
+std::optional<T> SmallNumber(const RequestReader& request, const char* field) {
+  constexpr T kMost = std::numeric_limits<T>::max();
+  const std::optional<uint32_t> value = request.Number(field);
+  if (!value) return std::nullopt;
+  if (*value > kMost) throw RequestError{fmt::format("{}: must be at most {}", field, kMost)};
+  return static_cast<T>(*value);
+}
+
+// That `mtu` and `why` are about.
+MtuQuery PacketOf(const RequestReader& request) {
+  const auto dst = request.Address("dst");
+  if (!dst) throw RequestError{"dst: missing"};
+  return {.dst = *dst,
+          .src = request.Address("src"),
+          .proto = SmallNumber<uint8_t>(request, "proto"),
+          .dport = SmallNumber<uint16_t>(request, "dport"),
+          .sport = SmallNumber<uint16_t>(request, "sport"),
+          .iif = request.Text("iif").value_or(""),
+          .mark = request.Number("mark").value_or(0)};
 }
 
 std::unique_ptr<OperatorReply> MakeMtuReply(const OperatorControl& control,
                                             const RequestReader& request) {
-  request.AllowOnly({"dst", "src", "proto", "dport"});
-  const auto dst = request.Address("dst");
-  if (!dst) throw RequestError{"dst: missing"};
-  const uint32_t proto = SmallNumber(request, "proto", 0xff);
-  const uint32_t dport = SmallNumber(request, "dport", 0xffff);
-  auto report = control.ExplainMtu({.dst = *dst,
-                                    .src = request.Address("src"),
-                                    .proto = static_cast<uint8_t>(proto),
-                                    .dport = static_cast<uint16_t>(dport)});
+  request.AllowOnly({"dst", "src", "proto", "sport", "dport", "iif", "mark", "any_source"});
+  MtuQuery query = PacketOf(request);
+  query.any_source = request.Flag("any_source");
+  auto report = control.ExplainMtu(query);
   if (!report) throw RequestError{report.error().message};
   std::vector<MtuReport> reports;
   reports.push_back(*std::move(report));
@@ -176,15 +188,9 @@ std::unique_ptr<OperatorReply> MakeOneItemReply(Report report) {
 
 std::unique_ptr<OperatorReply> MakeWhyReply(const OperatorControl& control,
                                             const RequestReader& request) {
-  request.AllowOnly({"dst", "src", "proto", "sport", "dport", "dev"});
-  const auto dst = request.Address("dst");
-  if (!dst) throw RequestError{"dst: missing"};
-  WhyQuery query{.packet = {.dst = *dst, .src = request.Address("src")},
-                 .dev = request.Text("dev").value_or("")};
-  query.packet.proto = static_cast<uint8_t>(SmallNumber(request, "proto", 0xff));
-  query.packet.sport = static_cast<uint16_t>(SmallNumber(request, "sport", 0xffff));
-  query.packet.dport = static_cast<uint16_t>(SmallNumber(request, "dport", 0xffff));
-  auto report = control.ExplainWhy(query);
+  request.AllowOnly({"dst", "src", "proto", "sport", "dport", "dev", "iif", "mark"});
+  auto report =
+      control.ExplainWhy({.packet = PacketOf(request), .dev = request.Text("dev").value_or("")});
   if (!report) throw RequestError{report.error().message};
   return MakeOneItemReply(*std::move(report));
 }

@@ -16,6 +16,8 @@ std::string_view VerdictName(MtuVerdict verdict) {
       return "no-sa";
     case MtuVerdict::kNotOurs:
       return "not-ours";
+    case MtuVerdict::kDepends:
+      return "depends";
   }
   return "unknown";
 }
@@ -73,6 +75,7 @@ Json ToJson(const MtuReport& report) {
     json["tunnel"] = report.tunnel;
     json["tunnel_mtu"] = report.tunnel_mtu;
   }
+  AddHostLimit(report, &json);
   if (report.policy) json["policy"] = PolicyBriefJson(*report.policy);
   json["sas"] = Json::array();
   for (const MtuSaReport& sa : report.sas) json["sas"].push_back(MtuSaJson(sa));

@@ -282,6 +282,16 @@ TEST(ReportJsonTest, WhyHasTheDocumentedFields) {
   EXPECT_EQ(json["steps"][0]["step"], "way");
   EXPECT_EQ(json["policy"]["index"], 9);
   EXPECT_FALSE(json.contains("tunnel"));
+  EXPECT_FALSE(json.contains("host_mtu"));
+  report.mtu.host_mtu = 1400;
+  report.mtu.host_mtu_of = "the host's route";
+  report.mtu.open = {"dport"};
+  report.verdict = WhyVerdict::kDepends;
+  const Json depends = ToJson(report);
+  EXPECT_EQ(depends["verdict"], "depends");
+  EXPECT_EQ(depends["host_mtu"], 1400);
+  EXPECT_EQ(depends["host_mtu_of"], "the host's route");
+  EXPECT_EQ(depends["open"], Json::parse(R"(["dport"])"));
 }
 
 }  // namespace

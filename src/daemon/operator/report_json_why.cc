@@ -16,6 +16,10 @@ std::string_view VerdictName(WhyVerdict verdict) {
       return "dropped";
     case WhyVerdict::kNotOurs:
       return "not-ours";
+    case WhyVerdict::kHostDrops:
+      return "host-drops";
+    case WhyVerdict::kDepends:
+      return "depends";
   }
   return "unknown";
 }
@@ -28,6 +32,8 @@ std::string_view AnswerName(WhyAnswers::Verdict verdict) {
       return "accepted";
     case WhyAnswers::Verdict::kDropped:
       return "dropped";
+    case WhyAnswers::Verdict::kDepends:
+      return "depends";
   }
   return "unknown";
 }
@@ -49,6 +55,15 @@ Json SaJson(const WhySa& sa) {
 
 }  // namespace
 
+// What only some answers have.
+void AddHostLimit(const MtuReport& report, Json* json) {
+  if (report.host_mtu != 0) {
+    (*json)["host_mtu"] = report.host_mtu;
+    (*json)["host_mtu_of"] = report.host_mtu_of;
+  }
+  if (!report.open.empty()) (*json)["open"] = report.open;
+}
+
 Json PolicyBriefJson(const PolicySpec& policy) {
   return {{"selector", ToString(policy.selector)},
           {"priority", policy.priority},
@@ -69,6 +84,7 @@ Json ToJson(const WhyReport& report) {
                {"device", mtu.device}};
   if (!mtu.tunnel.empty()) json["tunnel"] = mtu.tunnel;
   if (!report.inside.empty()) json["inside"] = report.inside;
+  AddHostLimit(mtu, &json);
   if (mtu.policy) json["policy"] = PolicyBriefJson(*mtu.policy);
   json["sas"] = Json::array();
   for (const WhySa& sa : report.sas) json["sas"].push_back(SaJson(sa));

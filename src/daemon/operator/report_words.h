@@ -45,6 +45,8 @@ inline std::string_view ModeName(SaMode mode) {
 
 // report_json_why.cc
 Json PolicyBriefJson(const PolicySpec& policy);
+// What the host limits, and what the answer depends on.
+void AddHostLimit(const MtuReport& report, Json* json);
 
 // report_json_placement.cc
 Json PlacementJson(const PlacementReport& placement);
