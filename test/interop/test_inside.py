@@ -4,6 +4,7 @@ Protected packets skip the gateway's stack in both directions; everything else g
 VLANs need the kernel's module 8021q.
 """
 
+import json
 import os
 import socket
 import subprocess
@@ -32,6 +33,19 @@ class Inside(InsideByPolicy):
                 self.assertEqual(self.forwarded(), 0)
                 self.assertGreaterEqual(after["rx_packets"] - before["rx_packets"], 5)
                 self.assertGreaterEqual(after["tx_packets"] - before["tx_packets"], 5)
+
+    def test_why_knows_it(self):
+        """By the interface named, and by the source that is behind it."""
+        self.learn()
+        self.ping(f"{FAR}.2")
+        words = ("proto", "icmp", "sport", "8", "dport", "0", "src", f"{LAN}.2")
+        for dev in (("dev", "lan0"), ()):
+            answer = json.loads(self.gw.ns.run([self.gw.cygnet.command, "-j", "why", f"{FAR}.2", *words, *dev]).stdout)
+            self.assertEqual((answer["verdict"], answer["inside"], answer["device"]), ("protected", "lan0", "nic0"))
+            self.assertEqual(answer["host_mtu_of"], "the inside interface lan0")
+        answer = json.loads(self.gw.ns.run([self.gw.cygnet.command, "-j", "why", CLEAR, *words, "dev", "lan0"]).stdout)
+        self.assertEqual(answer["verdict"], "clear")
+        self.assertNotIn("inside", answer)
 
     def test_a_hop_is_counted_in_both_directions(self):
         self.learn()
