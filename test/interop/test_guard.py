@@ -137,7 +137,7 @@ class ShadowVerificationOfPacketOffload(ShadowVerification):
         super().setUp()
         for spi in (SPI_W, SPI_E):
             self.cygnet(self.west, "placement", "set", "spi", f"{spi:#x}", "mode", "packet")
-            self.addCleanup(self.cygnet, self.west, "placement", "unset", "spi", f"{spi:#x}")
+            self.addCleanup(self.cygnet, self.west, "placement", "unset", "spi", f"{spi:#x}", check=False)
 
 
 if __name__ == "__main__":

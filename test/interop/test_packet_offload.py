@@ -176,7 +176,9 @@ class Accepted(Messages, WireHost, suite.Case):
         self.peer.wire.drain()
         modes = ["packet", "no"] * 10
         for spi in (SPI_OUT, SPI_IN):
-            self.addCleanup(self.host.show, "placement", "unset", "spi", f"{spi:#x}")
+            # It ends with its SA, which may be gone by then.
+            self.addCleanup(self.host.ns.run, [self.host.cygnet.command, "placement", "unset", "spi", f"{spi:#x}"],
+                            check=False)
         for round_number, mode in enumerate(modes):
             for spi in (SPI_OUT, SPI_IN):
                 self.host.show("placement", "set", "spi", f"{spi:#x}", "mode", mode)

@@ -142,6 +142,7 @@ class Placement {
   void AskAgain();
   Result<MoveReport> SetEngineEnabled(const std::string& name, bool enabled, const OrderMark& mark);
   Status CheckOffered(const PlacementCommand& command) const;
+  Error NothingSet(const PlacementCommand& command) const;
 
   DataPath& path_;
   const EngineSet& engines_;

@@ -1,5 +1,7 @@
 // The part of Placement that carries out the operator's orders.
 #include <algorithm>
+#include <cstdio>
+#include <string>
 #include <utility>
 
 #include "base/log.h"
@@ -7,6 +9,23 @@
 #include "control/placement/placement.h"
 
 namespace cygnet {
+namespace {
+
+// "spi 0x00001000 dst 192.0.2.2 reqid 7": the SAs that the command is for.
+std::string SasOf(const PlacementCommand& command) {
+  std::string text;
+  const auto add = [&text](const std::string& words) { text += (text.empty() ? "" : " ") + words; };
+  if (command.spi) {
+    char spi[16];
+    std::snprintf(spi, sizeof(spi), "0x%08x", command.spi->value);
+    add(std::string("spi ") + spi);
+  }
+  if (command.daddr) add("dst " + ToString(*command.daddr, command.family));
+  if (command.reqid) add("reqid " + std::to_string(command.reqid->value));
+  return text;
+}
+
+}  // namespace
 
 Result<MoveReport> Placement::SetEnabled(const std::string& name, bool enabled, OrderMark mark) {
   mark.since = clock_.WallSeconds();
@@ -65,7 +84,7 @@ Result<MoveReport> Placement::SetOverride(PlacementCommand command) {
     ifindex = devices_[*i].ifindex;
   }
   if (command.clear) {
-    rules_.ClearCommand(command);
+    if (!rules_.ClearCommand(command)) return NothingSet(command);
   } else {
     CYGNET_RETURN_IF_ERROR(CheckOffered(command));
     CYGNET_RETURN_IF_ERROR(rules_.SetCommand(command, ifindex));
@@ -75,6 +94,20 @@ Result<MoveReport> Placement::SetOverride(PlacementCommand command) {
         return Covers(command, placed.sa->spec());
       },
       ReasonCode::kRequested);
+}
+
+// The operator has probably mistyped: names what could be meant.
+Error Placement::NothingSet(const PlacementCommand& command) const {
+  constexpr std::size_t kMostNamed = 8;
+  const std::vector<PlacementCommand> set = rules_.Commands();
+  std::string text = "no placement is set for " + SasOf(command) + "; ";
+  if (set.empty()) return MakeError(Errc::kNoEntry, text + "none is set at all");
+  text += "set are: ";
+  for (std::size_t i = 0; i < std::min(set.size(), kMostNamed); ++i) {
+    text += (i == 0 ? "" : ", ") + SasOf(set[i]);
+  }
+  if (set.size() > kMostNamed) text += " and more (cygnet offload list)";
+  return MakeError(Errc::kNoEntry, text);
 }
 
 std::vector<OperatorOrder> Placement::Orders() const {

@@ -273,8 +273,14 @@ TEST_F(RulesTest, TheOperatorComesBeforeTheRule) {
   EXPECT_EQ(Override({.spi = Spi(0x100), .mode = PlacementMode::kCrypto}).moved, 1u);
   EXPECT_EQ(Where(0x100), "crypto requested");
   EXPECT_EQ(Placement(0x100).requested_by, "operator");
+  const auto unset = [this](uint32_t spi) {
+    const auto moved = control_->SetPlacement({.spi = Spi(spi), .clear = true});
+    return moved ? std::string() : moved.error().message;
+  };
+  EXPECT_EQ(unset(0x77), "no placement is set for spi 0x00000077; set are: spi 0x00000100");
   EXPECT_EQ(Override({.spi = Spi(0x100), .clear = true}).moved, 1u);
   EXPECT_EQ(Where(0x100), "software operator-rule");
+  EXPECT_EQ(unset(0x100), "no placement is set for spi 0x00000100; none is set at all");
 }
 
 TEST_F(RulesTest, RequiredFailsTheRequestWithTheReason) {

@@ -67,13 +67,14 @@ Status PlacementRules::SetCommand(const PlacementCommand& command, int32_t ifind
   if (commands_.size() >= kMaxCommands) {
     return MakeError(Errc::kNoSpace, "too many placements are set; clear some, or write rules");
   }
-  ClearCommand(command);
+  (void)ClearCommand(command);
   commands_.insert(commands_.begin(), {command, ifindex});
   return {};
 }
 
-void PlacementRules::ClearCommand(const PlacementCommand& command) {
-  std::erase_if(commands_, [&](const Command& old) { return SameSas(old.words, command); });
+bool PlacementRules::ClearCommand(const PlacementCommand& command) {
+  return std::erase_if(commands_,
+                       [&](const Command& old) { return SameSas(old.words, command); }) != 0;
 }
 
 std::vector<PlacementCommand> PlacementRules::Commands() const {

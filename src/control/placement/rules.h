@@ -35,7 +35,8 @@ class PlacementRules {
   // The newest command comes first and replaces one for the same SAs. `ifindex`: of the device that
   // the command names. Errc::kNoSpace: too many commands.
   Status SetCommand(const PlacementCommand& command, int32_t ifindex);
-  void ClearCommand(const PlacementCommand& command);
+  // False: none was for exactly these SAs.
+  bool ClearCommand(const PlacementCommand& command);
   // Those in force, newest first.
   std::vector<PlacementCommand> Commands() const;
   // The SA was removed, and with it the commands that name its SPI. `covers_another(command)`: it

@@ -33,7 +33,9 @@ TEST(PlacementRulesTest, OperatorIsHeardBeforeRulesAndRulesBeforeTheClient) {
   const PlacementCommand command{.spi = Spi(0x100), .mode = PlacementMode::kRequired};
   ASSERT_TRUE(rules.SetCommand(command, 0));
   EXPECT_EQ(by(), RequestedBy::kOperator);
-  rules.ClearCommand(command);
+  EXPECT_FALSE(rules.ClearCommand({.spi = Spi(0x101)}));
+  EXPECT_TRUE(rules.ClearCommand(command));
+  EXPECT_FALSE(rules.ClearCommand(command));
   EXPECT_EQ(by(), RequestedBy::kRule);
   rules.SetRules({});
   EXPECT_EQ(by(), RequestedBy::kClient);
