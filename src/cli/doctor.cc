@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <ctime>
+#include <thread>
 #include <utility>
 
 #include "cli/cygnet.h"
@@ -52,6 +54,18 @@ Status ReadReports(OperatorClient* client, DoctorSubject* subject) {
   return {};
 }
 
+// Counters have no times: a second look tells whether packets are being lost now.
+Status LookAgain(OperatorClient* client, DoctorSubject* subject) {
+  const uint64_t before = LostForWantOfStates(subject->stat);
+  if (before == 0) return {};
+  std::this_thread::sleep_for(std::chrono::seconds(1));
+  Json later;
+  CYGNET_RETURN_IF_ERROR(ReadOne(client, "stat", &later));
+  const uint64_t after = LostForWantOfStates(later);
+  subject->lost_lately = after > before ? after - before : 0;  // less: the daemon began anew
+  return {};
+}
+
 std::vector<std::string> NamesOf(const std::vector<Json>& devices) {
   std::vector<std::string> names;
   for (const Json& device : devices) names.push_back(Text(device, "name"));
@@ -82,6 +96,7 @@ Result<std::vector<Finding>> Examine(OperatorClient* client) {
   CYGNET_RETURN_IF_ERROR(Read(client, {{"command", "doctor"}}, &rows));
   DoctorSubject subject;
   CYGNET_RETURN_IF_ERROR(ReadReports(client, &subject));
+  CYGNET_RETURN_IF_ERROR(LookAgain(client, &subject));
   subject.ruleset = ReadRuleset().rules;
   subject.host = ReadHost(NamesOf(subject.devices));
   subject.now = static_cast<uint64_t>(time(nullptr));

@@ -45,7 +45,8 @@ struct DoctorSubject {
   Json stored = Json::object();
   Json ruleset = Json::object();  // nftables
   HostFacts host{};
-  uint64_t now = 0;  // wall-clock seconds
+  uint64_t now = 0;          // wall-clock seconds
+  uint64_t lost_lately = 0;  // packets, for want of an SA, while the doctor looked
 };
 
 struct Check {
@@ -72,6 +73,8 @@ std::vector<Finding> CheckReplay(const DoctorSubject& subject);
 std::vector<Finding> CheckNumbers(const DoctorSubject& subject);
 std::vector<Finding> CheckRekeying(const DoctorSubject& subject);
 // doctor_states.cc
+// Packets that were dropped for want of an SA, since the start.
+uint64_t LostForWantOfStates(const Json& stat);
 std::vector<Finding> CheckStates(const DoctorSubject& subject);
 // doctor_devices.cc
 std::vector<Finding> CheckDevices(const DoctorSubject& subject);

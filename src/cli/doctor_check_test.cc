@@ -1,4 +1,4 @@
-// Each check of the doctor, for each of its outcomes.
+// Each check of the doctor, for each of its outcomes. doctor_sas_test.cc has those of SAs.
 #include "cli/doctor_check.h"
 
 #include <gmock/gmock.h>
@@ -8,66 +8,21 @@
 #include <set>
 #include <utility>
 
+#include "support/doctor_subject.h"
+
 namespace cygnet {
 namespace {
 
+using test::kNow;
+using test::One;
+using test::Parse;
+using test::Place;
+using test::PolicyOf;
+using test::SaOf;
+using test::WellSubject;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
-
-constexpr uint64_t kNow = 1'700'000'000;
-
-Json Parse(const std::string& text) { return Json::parse(text); }
-
-// An SA in both directions, valid, in software on request.
-Json SaOf(uint32_t spi, const std::string& changes = "{}") {
-  Json sa = Parse(R"({"src":"192.0.2.1","dst":"192.0.2.2","proto":"esp","reqid":1,"esn":false,
-    "replay_window":64,"state":"valid","limits":{},"stats":{"replay_window":0},
-    "usage":{"bytes":0,"packets":0,"add_time":1699999000,"use_time":0},"replay":{"oseq":0,"seq":0},
-    "placements":[{"direction":"out","requested":"no","effective":"software",
-      "reason":"not-requested","explanation":"no offload was requested"}]})");
-  sa["spi"] = "0x0000" + std::to_string(spi);
-  sa.merge_patch(Parse(changes));
-  return sa;
-}
-
-Json Place(const std::string& requested, const std::string& effective, const std::string& reason) {
-  Json place = Parse(R"({"direction":"out","explanation":"explained"})");
-  place["requested"] = requested;
-  place["effective"] = effective;
-  place["reason"] = reason;
-  Json changes = Json::object();
-  changes["placements"] = Json::array({place});
-  return changes;
-}
-
-Json PolicyOf(const std::string& dir, const std::string& src, const std::string& dst,
-              const std::string& mode = "tunnel") {
-  Json policy = Parse(R"({"action":"allow","templates":[{"level":"required"}]})");
-  policy["selector"] = "src " + src + " dst " + dst;
-  policy["dir"] = dir;
-  policy["templates"][0]["mode"] = mode;
-  return policy;
-}
-
-DoctorSubject WellSubject() {
-  DoctorSubject subject;
-  subject.now = kNow;
-  subject.stat = {{"version", CYGNET_VERSION}, {"drops", Json::object()}};
-  subject.fips = {{"mode", "auto"}, {"enforced", false}, {"rows", Json::array()}};
-  subject.host = {.clock_synchronized = true,
-                  .forwards_v4 = true,
-                  .forwards_v6 = true,
-                  .huge_pages = "madvise",
-                  .kernel_fips = false};
-  return subject;
-}
-
-// The only finding.
-Finding One(const std::vector<Finding>& findings) {
-  EXPECT_THAT(findings, SizeIs(1));
-  return findings.empty() ? Finding{} : findings[0];
-}
 
 TEST(DoctorCheckTest, OfAWellHostEveryCheckIsFine) {
   std::set<std::string> names;
@@ -113,116 +68,6 @@ TEST(DoctorCheckTest, RowsOfTheDaemonGetTheLevelOfTheirCheck) {
   EXPECT_EQ(level_of("of-a-later-version", false), Level::kWarning);
 }
 
-TEST(DoctorSasTest, OffloadThatWasAskedForAndIsNotHad) {
-  DoctorSubject subject = WellSubject();
-  subject.sas = {SaOf(1), SaOf(2), SaOf(3)};
-  EXPECT_THAT(CheckOffload(subject), IsEmpty());
-  subject.sas[0].merge_patch(Place("crypto", "software", "table-full"));
-  subject.sas[1].merge_patch(Place("packet", "look-aside", "table-full"));
-  const Finding full = One(CheckOffload(subject));
-  EXPECT_EQ(full.level, Level::kWarning);
-  EXPECT_THAT(full.text, HasSubstr("2 halves of SAs, SA to 192.0.2.2 spi 0x00001 among them"));
-  EXPECT_THAT(full.advice, HasSubstr("more slots"));
-  subject.sas[0].merge_patch(Place("auto", "software", "table-full"));
-  subject.sas[1].merge_patch(Place("crypto", "crypto", "requested"));
-  EXPECT_THAT(CheckOffload(subject), IsEmpty());
-  subject.sas[2].merge_patch(Place("required", "blocked", "not-trusted"));
-  const Finding blocked = One(CheckOffload(subject));
-  EXPECT_EQ(blocked.level, Level::kFault);
-  EXPECT_THAT(blocked.text, HasSubstr("not-trusted"));
-}
-
-TEST(DoctorSasTest, EachReasonOfOffloadHasAdvice) {
-  for (const char* reason : {"table-full", "not-trusted", "fips-unlisted", "operator-disabled",
-                             "device-off", "no-capability:esn", "link-down"}) {
-    DoctorSubject subject = WellSubject();
-    subject.sas = {SaOf(1)};
-    subject.sas[0].merge_patch(Place("crypto", "software", reason));
-    EXPECT_FALSE(One(CheckOffload(subject)).advice.empty()) << reason;
-  }
-}
-
-TEST(DoctorSasTest, PacketsBeyondTheReplayWindow) {
-  DoctorSubject subject = WellSubject();
-  subject.sas = {SaOf(1, R"({"stats":{"replay_window":7},"window_for_all":256,
-                            "placements":[{"direction":"in"}]})")};
-  EXPECT_THAT(One(CheckReplay(subject)).advice, HasSubstr("a window of 256"));
-  subject.sas[0]["window_for_all"] = 32;
-  EXPECT_THAT(One(CheckReplay(subject)).advice, HasSubstr("not authenticated"));
-  subject.sas[0]["replay_window"] = 0;
-  EXPECT_THAT(One(CheckReplay(subject)).text, HasSubstr("1 inbound SAs have no replay window"));
-  subject.sas[0]["placements"][0]["direction"] = "out";
-  EXPECT_THAT(CheckReplay(subject), IsEmpty());
-}
-
-TEST(DoctorSasTest, NumbersAndLimitsThatComeToTheirEnd) {
-  DoctorSubject subject = WellSubject();
-  subject.sas = {SaOf(1, R"({"replay":{"oseq":3865470567}})")};
-  EXPECT_EQ(One(CheckNumbers(subject)).level, Level::kWarning);
-  subject.sas[0]["replay"]["oseq"] = 4294967295u;
-  EXPECT_EQ(One(CheckNumbers(subject)).level, Level::kFault);
-  subject.sas[0]["esn"] = true;
-  EXPECT_THAT(CheckNumbers(subject), IsEmpty());
-  subject.sas[0]["limits"] = {{"hard_packets", 100}};
-  subject.sas[0]["usage"]["packets"] = 89;
-  EXPECT_THAT(CheckNumbers(subject), IsEmpty());
-  subject.sas[0]["usage"]["packets"] = 90;
-  EXPECT_EQ(One(CheckNumbers(subject)).level, Level::kWarning);
-  subject.sas[0]["usage"]["packets"] = 100;
-  EXPECT_EQ(One(CheckNumbers(subject)).level, Level::kFault);
-}
-
-TEST(DoctorSasTest, RekeyingThatFails) {
-  DoctorSubject subject = WellSubject();
-  subject.sas = {SaOf(1, R"({"state":"dying","limits":{"soft_add_seconds":900,
-                            "hard_add_seconds":1100}})")};
-  subject.now = 1'699'999'000 + 950;
-  EXPECT_THAT(CheckRekeying(subject), IsEmpty());  // key management has time
-  subject.now = 1'699'999'000 + 1050;
-  EXPECT_EQ(One(CheckRekeying(subject)).level, Level::kWarning);
-  subject.sas.push_back(SaOf(2));
-  EXPECT_THAT(CheckRekeying(subject), IsEmpty());  // it has a successor
-  subject.sas[1]["reqid"] = 2;
-  subject.sas[0]["state"] = "expired";
-  EXPECT_EQ(One(CheckRekeying(subject)).level, Level::kFault);
-  subject.sas = {SaOf(1, R"({"state":"larval"})")};
-  EXPECT_THAT(One(CheckRekeying(subject)).text, HasSubstr("1050 seconds ago"));
-  subject.now = 1'699'999'000 + 3;
-  EXPECT_THAT(CheckRekeying(subject), IsEmpty());
-  subject.sas.clear();
-  subject.stat["acquires_refused"] = 4;
-  EXPECT_EQ(One(CheckRekeying(subject)).level, Level::kNote);
-}
-
-TEST(DoctorStatesTest, TrafficThatHasStopped) {
-  DoctorSubject subject = WellSubject();
-  subject.policies = {PolicyOf("out", "10.1.0.0/16", "10.2.0.0/16")};
-  subject.policies[0]["templates"][0].merge_patch(Parse(R"({"dst":"192.0.2.2","reqid":1})"));
-  EXPECT_THAT(CheckStates(subject), IsEmpty());  // it waits for its first packet
-  subject.stat["drops"]["out-no-state"] = 20;
-  EXPECT_EQ(One(CheckStates(subject)).level, Level::kWarning);
-  EXPECT_THAT(One(CheckStates(subject)).text, HasSubstr("policy src 10.1.0.0/16"));
-  subject.sas = {SaOf(1)};
-  EXPECT_THAT(CheckStates(subject), IsEmpty());
-  subject.policies[0]["templates"][0]["dst"] = "0.0.0.0";
-  EXPECT_THAT(CheckStates(subject), IsEmpty());
-  for (const char* change : {R"({"state":"expired"})", R"({"state":"larval"})", R"({"reqid":2})",
-                             R"({"direction":"in"})", R"({"if_id":7})"}) {
-    subject.sas = {SaOf(1, change)};
-    EXPECT_EQ(One(CheckStates(subject)).level, Level::kWarning) << change;
-  }
-}
-
-TEST(DoctorStatesTest, SourcesThatAreNotOfThisHost) {
-  DoctorSubject subject = WellSubject();
-  subject.sas = {SaOf(1, R"({"direction":"out"})"), SaOf(2, R"({"direction":"out"})")};
-  EXPECT_THAT(CheckStates(subject), IsEmpty());  // the host's addresses cannot be read
-  subject.host.addresses = {"192.0.2.9"};
-  EXPECT_EQ(One(CheckStates(subject)).level, Level::kWarning);
-  subject.host.addresses->insert("192.0.2.1");
-  EXPECT_THAT(CheckStates(subject), IsEmpty());
-}
-
 TEST(DoctorDevicesTest, AnInterfaceThatIsDown) {
   DoctorSubject subject = WellSubject();
   subject.devices = {Parse(R"({"name":"nic0"})")};
@@ -231,25 +76,6 @@ TEST(DoctorDevicesTest, AnInterfaceThatIsDown) {
   EXPECT_EQ(One(CheckDevices(subject)).level, Level::kFault);
   subject.host.interface_up["nic0"] = true;
   EXPECT_THAT(CheckDevices(subject), IsEmpty());
-}
-
-TEST(DoctorStatesTest, ManyPoliciesWithoutSasAreCounted) {
-  DoctorSubject subject = WellSubject();
-  subject.stat["drops"]["out-hold-timeout"] = 1;
-  subject.policies.assign(10'000, PolicyOf("out", "10.1.0.0/16", "10.2.0.0/16"));
-  const std::vector<Finding> findings = CheckStates(subject);
-  ASSERT_THAT(findings, SizeIs(11));
-  EXPECT_EQ(findings.back().text, "9990 more policies have no SA");
-}
-
-TEST(DoctorSasTest, ManyFindingsOfOneKindAreCounted) {
-  DoctorSubject subject = WellSubject();
-  for (uint32_t i = 0; i < 500; ++i)
-    subject.sas.push_back(SaOf(i, R"({"state":"expired","reqid":9})"));
-  const std::vector<Finding> findings = CheckRekeying(subject);
-  ASSERT_THAT(findings, SizeIs(11));
-  EXPECT_EQ(findings.back().text, "490 more of this kind");
-  EXPECT_EQ(findings.back().level, Level::kFault);
 }
 
 TEST(DoctorDevicesTest, WhatADeviceMayHave) {

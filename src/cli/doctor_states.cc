@@ -49,6 +49,42 @@ const Json* WithoutState(const Json& policy, const std::set<std::string>& usable
   return nullptr;
 }
 
+// Whether key management was asked for this one, which it forgets after some time.
+bool IsAskedFor(const Json& policy, const Json& tmpl, const std::vector<Json>& sas) {
+  const std::string dst = Text(tmpl, "dst");
+  return std::any_of(sas.begin(), sas.end(), [&](const Json& sa) {
+    return Text(sa, "state") == "larval" && Number(sa, "reqid") == Number(tmpl, "reqid") &&
+           Number(sa, "if_id") == Number(policy, "if_id") &&
+           (IsAnyAddress(dst) || dst == Text(sa, "dst"));
+  });
+}
+
+Finding Missing(const Json& policy, const Json& tmpl, const DoctorSubject& subject) {
+  const std::string dst = Text(tmpl, "dst");
+  const std::string peer = IsAnyAddress(dst) ? "the destination of the packet" : dst;
+  const std::string what = fmt::format("policy {} dir out has no SA to {} with reqid {}",
+                                       Text(policy, "selector"), peer, Number(tmpl, "reqid"));
+  const bool asked = IsAskedFor(policy, tmpl, subject.sas);
+  if (!asked && subject.lost_lately == 0) {
+    return {.level = Level::kNote,
+            .text = fmt::format("{}: it is idle; {} packets were lost for want of an SA since the "
+                                "start, none while the doctor looked",
+                                what, LostForWantOfStates(subject.stat)),
+            .advice = "if its traffic does not pass, send some and run the doctor again"};
+  }
+  return {.level = Level::kWarning,
+          .text = what + (asked ? ", and key management was asked for it and has not made it: its "
+                                  "traffic does not pass"
+                                : fmt::format(", and {} packets were lost for want of an SA while "
+                                              "the doctor looked: its traffic does not pass",
+                                              subject.lost_lately)),
+          .advice =
+              "start key management, or look at its log: it was asked (ACQUIRE) and made no "
+              "SA; if SAs are made by hand, add this one"};
+}
+
+}  // namespace
+
 uint64_t LostForWantOfStates(const Json& stat) {
   uint64_t lost = 0;
   for (const char* reason :
@@ -57,21 +93,6 @@ uint64_t LostForWantOfStates(const Json& stat) {
   }
   return lost;
 }
-
-Finding Missing(const Json& policy, const Json& tmpl, uint64_t lost) {
-  const std::string dst = Text(tmpl, "dst");
-  const std::string peer = IsAnyAddress(dst) ? "the destination of the packet" : dst;
-  return {
-      .level = Level::kWarning,
-      .text = fmt::format("policy {} dir out has no SA to {} with reqid {}, and {} packets were "
-                          "lost for want of an SA since the start: its traffic does not pass",
-                          Text(policy, "selector"), peer, Number(tmpl, "reqid"), lost),
-      .advice =
-          "start key management, or look at its log: it was asked (ACQUIRE) and made no "
-          "SA; if SAs are made by hand, add this one"};
-}
-
-}  // namespace
 
 // Answers to a source that this host does not have go elsewhere. One row for each source.
 void CheckSources(const DoctorSubject& subject, std::vector<Finding>* rows) {
@@ -96,8 +117,7 @@ void CheckSources(const DoctorSubject& subject, std::vector<Finding>* rows) {
 std::vector<Finding> CheckStates(const DoctorSubject& subject) {
   std::vector<Finding> rows;
   CheckSources(subject, &rows);
-  const uint64_t lost = LostForWantOfStates(subject.stat);
-  if (lost == 0) return rows;
+  if (LostForWantOfStates(subject.stat) == 0) return rows;
   const std::set<std::string> usable = UsableStates(subject.sas);
   std::size_t shown = 0;
   std::size_t more = 0;
@@ -109,11 +129,11 @@ std::vector<Finding> CheckStates(const DoctorSubject& subject) {
       ++more;
     } else {
       ++shown;
-      rows.push_back(Missing(policy, *tmpl, lost));
+      rows.push_back(Missing(policy, *tmpl, subject));
     }
   }
   if (more != 0) {
-    rows.push_back({.level = Level::kWarning,
+    rows.push_back({.level = subject.lost_lately == 0 ? Level::kNote : Level::kWarning,
                     .text = fmt::format("{} more policies have no SA", more),
                     .advice = "cygnet policy and cygnet sa show them all"});
   }
