@@ -2,7 +2,7 @@
 // policies and ledger entries do. It takes little more memory than its values: no node, no hash.
 //
 // An erased entry leaves a hole, which a later insertion closes when there are more holes than
-// entries. One thread.
+// entries. The last entry is never a hole. One thread.
 #pragma once
 
 #include <algorithm>
@@ -106,11 +106,7 @@ class NumberedMap {
     return const_cast<NumberedMap*>(this)->at(number);  // NOLINT: it changes nothing
   }
   // The largest number. REQUIRES: !empty().
-  uint64_t last() const {
-    return std::find_if(entries_.rbegin(), entries_.rend(),
-                        [](const Entry& e) { return !IsErased(e); })
-        ->first;
-  }
+  uint64_t last() const { return entries_.back().first; }
 
   // Replaces the value if there is one. Fast for the largest number. REQUIRES: number < 2^63.
   void insert_or_assign(uint64_t number, T value) {
@@ -179,9 +175,14 @@ class NumberedMap {
   void EraseAt(std::size_t at) {
     entries_[at].second = T{};
     entries_[at].first |= kErased;
-    if (--live_ > 0) return;
-    ++layout_;
-    std::deque<Entry>().swap(entries_);
+    if (--live_ == 0) {
+      ++layout_;
+      std::deque<Entry>().swap(entries_);
+    } else if (IsErased(entries_.back())) {
+      // Each entry goes once. The next one gets an index that iterators may still have.
+      ++layout_;
+      while (IsErased(entries_.back())) entries_.pop_back();
+    }
   }
   void CloseHoles() {
     ++layout_;

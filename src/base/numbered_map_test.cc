@@ -83,6 +83,28 @@ TEST(NumberedMapTest, AWalkSurvivesChanges) {
   EXPECT_TRUE(map.empty());
 }
 
+// However many were erased after it; a walk that stands on an erased entry goes on behind it.
+TEST(NumberedMapTest, TheLastIsNeverAHole) {
+  NumberedMap<int> map;
+  for (uint64_t i = 0; i < 1000; ++i) map.insert_or_assign(i, 0);
+  for (uint64_t i = 500; i < 999; ++i) map.erase(i);
+  EXPECT_EQ(map.last(), 999u);
+  auto it = map.find(999);
+  map.erase(999);
+  EXPECT_EQ(map.last(), 499u);
+  EXPECT_EQ(map.size(), 500u);
+  map.insert_or_assign(2000, 7);
+  ++it;
+  ASSERT_NE(it, map.end());
+  EXPECT_EQ(it->first, 2000u);
+  EXPECT_EQ(map.last(), 2000u);
+  EXPECT_TRUE(map.erase(2000));
+  EXPECT_EQ(map.last(), 499u);
+  map.insert_or_assign(700, 8);  // a hole that is gone
+  EXPECT_EQ(map.at(700), 8);
+  EXPECT_EQ(NumbersOf(map).back(), 700u);
+}
+
 TEST(NumberedMapTest, ErasingFreesTheValue) {
   NumberedMap<std::shared_ptr<int>> map;
   const auto value = std::make_shared<int>(1);
