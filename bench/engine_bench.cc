@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "crypto/crypto_engine.h"
+#include "packet_sizes.h"
 #include "window_stats.h"
 
 namespace cygnet::bench {
@@ -82,8 +83,10 @@ class Batch {
     params.direction = CryptoDirection::kOpen;
     open_ = *engine_->CreateSession(params);
     const uint32_t align = std::max<uint32_t>(cipher_->block_bytes, 4);
-    text_ = (size + 2 + align - 1) / align * align;
-    packets_.assign(count, Bytes(kHeader + cipher_->iv_bytes + text_ + icv_bytes_, 0x5a));
+    for (uint32_t i = 0; i < count; ++i) {
+      texts_.push_back((SizeOf(size, i) + 2 + align - 1) / align * align);
+      packets_.emplace_back(kHeader + cipher_->iv_bytes + texts_[i] + icv_bytes_, uint8_t{0x5a});
+    }
   }
 
   void Prepare(CryptoDirection direction) {
@@ -93,8 +96,8 @@ class Batch {
       job = CryptoJob{};
       job.session = direction == CryptoDirection::kSeal ? seal_.get() : open_.get();
       job.text = iv + cipher_->iv_bytes;
-      job.text_length = text_;
-      job.icv = job.text + text_;
+      job.text_length = texts_[i];
+      job.icv = job.text + texts_[i];
       if (cipher_->iv_form == IvForm::kSealed && direction == CryptoDirection::kSeal) {
         job.text = iv;
         job.text_length += cipher_->iv_bytes;
@@ -119,7 +122,7 @@ class Batch {
   const uint8_t icv_bytes_;
   std::unique_ptr<CryptoSession> seal_;
   std::unique_ptr<CryptoSession> open_;
-  uint32_t text_ = 0;
+  std::vector<uint32_t> texts_;  // lengths
   std::vector<Bytes> packets_;
   std::vector<CryptoJob> jobs_;
 };
@@ -139,7 +142,7 @@ void Engine(benchmark::State& state, const Contestant& contestant, const Row* ro
     }
     if (!batch.Done()) state.SkipWithError("crypto failed");
   }
-  stats.Report(&state, size);
+  stats.Report(&state, MeanSize(size, count));
 }
 
 bool Does(const Contestant& contestant, const Row& row) {
@@ -152,13 +155,14 @@ void RegisterAll() {
   const std::vector<Contestant> contestants = Contestants();
   for (const Row& row : kRows) {
     for (const auto direction : {CryptoDirection::kSeal, CryptoDirection::kOpen}) {
-      for (const uint32_t size : {64u, 256u, 590u, 1400u}) {
+      for (const uint32_t size : {64u, 256u, 590u, 1400u, kImix}) {
         for (const uint32_t count : {1u, 64u}) {
+          if (size == kImix && count == 1) continue;
           for (const Contestant& contestant : contestants) {
             if (!Does(contestant, row)) continue;
             const std::string name = contestant.name() + "/" + row.label +
                                      (direction == CryptoDirection::kSeal ? "/out/" : "/in/") +
-                                     std::to_string(size) + "/" + std::to_string(count);
+                                     NameOfSize(size) + "/" + std::to_string(count);
             benchmark::RegisterBenchmark(name.c_str(), Engine, contestant, &row, direction, size,
                                          count)
                 ->UseManualTime()

@@ -19,6 +19,7 @@
 #include "esp/encapsulate.h"
 #include "esp/plain_inside.h"
 #include "null_nic.h"
+#include "packet_sizes.h"
 #include "support/fake_clock.h"
 #include "support/test_sa.h"
 #include "window_stats.h"
@@ -34,19 +35,6 @@ enum class Direction { kOut, kIn };
 enum class Crypto { kSoftware, kOffload };
 
 const test::SaOptions kOptions{.flags = kSaFlagEsn, .window = 1024};
-
-// Sizes of a batch: all the same, or the simple IMIX, 7 : 4 : 1, mean 342.
-constexpr uint32_t kImix = 0;
-uint32_t SizeOf(uint32_t size, uint32_t index) {
-  static constexpr std::array<uint16_t, 12> kSizes = {64,   570, 64,  64, 570, 64,
-                                                      1400, 64,  570, 64, 570, 64};
-  return size == kImix ? kSizes[index % kSizes.size()] : size;
-}
-uint32_t MeanSize(uint32_t size) {
-  uint32_t sum = 0;
-  for (uint32_t i = 0; i < kBatch; ++i) sum += SizeOf(size, i);
-  return sum / kBatch;
-}
 
 Bytes InnerFrame(uint32_t size) {
   return test::Frame(
@@ -99,7 +87,7 @@ void Engine(benchmark::State& state, const EngineInfo* info, Direction direction
     if (jobs[kBatch - 1].status != CryptoStatus::kOk) state.SkipWithError("crypto failed");
     first += kBatch;
   }
-  stats.Report(&state, MeanSize(size));
+  stats.Report(&state, MeanSize(size, kBatch));
 }
 
 // Runs one batch through the transforms of one SA, without the pipeline.
@@ -214,7 +202,7 @@ void Transform(benchmark::State& state, const EngineInfo* info, EngineOptions op
     }
     if (!bench.CameBack()) state.SkipWithError("packet damaged");
   }
-  stats.Report(&state, MeanSize(size));
+  stats.Report(&state, MeanSize(size, kBatch));
 }
 
 // One machine: a worker between a port in memory and a device.
@@ -294,14 +282,14 @@ void Pipeline(benchmark::State& state, const EngineInfo* info, EngineOptions opt
     if (b.host.sent.size() != kBatch) state.SkipWithError("packets lost");
     for (; !b.host.sent.empty(); b.host.sent.pop_front()) test::FreePacket(b.host.sent.front());
   }
-  stats.Report(&state, MeanSize(size));
+  stats.Report(&state, MeanSize(size, kBatch));
 }
 
 template <typename... Args>
 void Register(std::optional<int> windows, const std::string& stage, Direction direction,
               uint32_t size, Args... args) {
-  const std::string name = stage + (direction == Direction::kOut ? "/out/" : "/in/") +
-                           (size == kImix ? std::string("imix") : std::to_string(size));
+  const std::string name =
+      stage + (direction == Direction::kOut ? "/out/" : "/in/") + NameOfSize(size);
   auto* row = benchmark::RegisterBenchmark(name.c_str(), args...)
                   ->UseManualTime()
                   ->Unit(benchmark::kMicrosecond);
