@@ -87,18 +87,43 @@ class Queue final : public CryptoQueue {
  private:
   static constexpr std::size_t kWindow = 64;
 
+  // Works of one direction. Short packets go to the front, others to the back: kernels process
+  // several short ones at a time, which must be neighbours for that.
+  using Works = std::array<Work, kWindow>;
+  struct Ends {
+    std::size_t front = 0;
+    std::size_t back = kWindow;
+  };
+  static void Add(CryptoJob* job, const GcmKey* key, Works* works, Ends* ends) {
+    const std::size_t is_short = job->text_length <= vaes_gcm::kMaxText ? 1 : 0;
+    // One of both places is the right one. By fields: a copy would wait for both stores.
+    Work& at_front = (*works)[ends->front];
+    Work& at_back = (*works)[ends->back - 1];
+    at_front.job = at_back.job = job;
+    at_front.key = at_back.key = key;
+    ends->front += is_short;
+    ends->back -= 1 - is_short;
+  }
+  static void Run(void (*kernel)(const Work*, std::size_t), const Works& works, Ends ends) {
+    if (ends.front != 0) kernel(works.data(), ends.front);
+    if (ends.back != kWindow) kernel(works.data() + ends.back, kWindow - ends.back);
+  }
+
   void RunWindow(std::span<CryptoJob> jobs) {
-    std::array<Work, kWindow> seal;
-    std::array<Work, kWindow> open;
-    std::size_t seals = 0;
-    std::size_t opens = 0;
+    Works seal;
+    Works open;
+    Ends seal_ends;
+    Ends open_ends;
     for (CryptoJob& job : jobs) {
       const GcmKey& key = static_cast<const Session*>(job.session)->key();
-      seal[seals] = open[opens] = {&job, &key};
-      ++(key.seals ? seals : opens);
+      if (key.seals) {
+        Add(&job, &key, &seal, &seal_ends);
+      } else {
+        Add(&job, &key, &open, &open_ends);
+      }
     }
-    if (seals != 0) kernel_.seal(seal.data(), seals);
-    if (opens != 0) kernel_.open(open.data(), opens);
+    Run(kernel_.seal, seal, seal_ends);
+    Run(kernel_.open, open, open_ends);
   }
 
   const Kernel& kernel_;

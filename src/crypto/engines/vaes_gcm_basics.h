@@ -26,6 +26,9 @@ CYGNET_INLINE void Each(F f) {
 CYGNET_INLINE __m128i LoadBlock(const uint8_t* p) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i_u*>(p));
 }
+CYGNET_INLINE void StoreBlock(uint8_t* p, __m128i block) {
+  _mm_storeu_si128(reinterpret_cast<__m128i_u*>(p), block);
+}
 CYGNET_INLINE __m128i ReversedBytes() {
   return _mm_set_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 }

@@ -1,4 +1,4 @@
-// Short packets, processed in groups of as many as a vector has lanes, each with its own key. Eight
+// Short packets of several keys or lengths, in groups of as many as a vector has lanes. Eight
 // rows of AES keep the units busy where one packet would stall on its own results, and one
 // reduction serves all packets, one lane each. GHASH of a group is interleaved with the AES rounds
 // of the next. Part of vaes_gcm_kernel.h.
@@ -108,10 +108,9 @@ class Group {
   }
 
   static CYGNET_INLINE void Counters(const Work& work, V (&x)[kVectors]) {
-    const __m128i nonce = _mm_blend_epi16(FirstCounter(*work.job), _mm_setzero_si128(), 0xc0);
-    const V base = S::Repeat(_mm_xor_si128(nonce, LoadBlock(RoundKeys(*work.key))));
+    const V base = S::Repeat(_mm_xor_si128(Nonce(*work.job), LoadBlock(RoundKeys(*work.key))));
     Each<0, kVectors>([&](auto i) __attribute__((always_inline)) {
-      x[i.value] = S::Xor(base, S::template CountersFrom<1 + i.value * S::kLanes>());
+      x[i.value] = S::Xor(base, S::template CountersFrom<1 + i.value * S::kLanes, 256>());
     });
   }
 

@@ -13,9 +13,13 @@
 // every lane. The end of a row is multiplied by consecutive powers down to H^1, and its lanes are
 // added up.
 //
+// Short packets of one key and one length are columns of a group (vaes_gcm_columns.h), other short
+// ones are rows of a group (vaes_gcm_group.h). Long ones are processed alone (vaes_gcm_packet.h).
+//
 // Branches and addresses depend only on lengths and pointers.
 #pragma once
 
+#include "crypto/engines/vaes_gcm_columns.h"
 #include "crypto/engines/vaes_gcm_expand.h"
 #include "crypto/engines/vaes_gcm_group.h"
 #include "crypto/engines/vaes_gcm_packet.h"
@@ -39,12 +43,17 @@ CYGNET_INLINE void PrefetchKey(const Work* works, size_t i, size_t count) {
 
 template <class S, bool kSeal>
 void Run(const Work* works, size_t count) {
+  Columns<S, kSeal> columns;
   Group<S, kSeal> group(*works[0].key);
   AllPowers<S> powers;
   for (size_t i = 0; i < count;) {
-    const size_t taken = group.Takes(works + i, count - i) ? Group<S, kSeal>::kPackets : 1;
+    const bool in_columns = columns.Takes(works + i, count - i);
+    const bool in_group = in_columns || group.Takes(works + i, count - i);
+    const size_t taken = in_group ? S::kLanes : 1;
     for (size_t k = i; k < i + taken; ++k) PrefetchKey(works, k, count);
-    if (taken > 1) {
+    if (in_columns) {
+      columns.Run(works + i);
+    } else if (in_group) {
       group.Run(works + i);
     } else {
       const GcmKey& key = *works[i].key;
@@ -53,6 +62,7 @@ void Run(const Work* works, size_t count) {
     }
     i += taken;
   }
+  columns.Finish();
   group.Finish();
 }
 

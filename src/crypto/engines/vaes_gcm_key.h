@@ -26,6 +26,9 @@ struct GcmKey {
 };
 static_assert(sizeof(GcmKey) == 136, "round keys follow without a gap");
 
+// J0 or AAD, six blocks of text and the lengths: eight powers are enough for a short packet.
+inline constexpr unsigned kMaxText = 96;
+
 struct Work {
   CryptoJob* job;
   const GcmKey* key;

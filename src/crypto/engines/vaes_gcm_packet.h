@@ -14,7 +14,7 @@ class Packet {
   static constexpr unsigned kVectorBytes = 16 * S::kLanes;
   static constexpr int kChunkVectors = S::kChunkVectors;
   static constexpr unsigned kChunkBytes = kVectorBytes * kChunkVectors;
-  static constexpr int kTailVectors = S::kTailLanes / S::kLanes;
+  static constexpr int kPartVectors = 4;  // of a chunk: as many are encrypted at a time
   static constexpr unsigned kTailBytes = 16 * S::kTailLanes;
 
  public:
@@ -29,19 +29,34 @@ class Packet {
         key_(*work.key),
         powers_(powers),
         text_(work.job->text),
-        counter_(S::Add32(S::Repeat(FirstCounter(*work.job)), S::LaneNumbers())),
+        number_(S::Repeat(Nonce(*work.job))),
+        base_(CounterOf(number_)),
         sum_(S::InLane0(Aad<S>(work))) {}
 
   // ---- AES in counter mode --------------------------------------------------------------------
 
-  template <int kN>
-  CYGNET_INLINE void Counters(V (&x)[kN]) {
+  // Ready for the first round.
+  CYGNET_INLINE V CounterOf(V number) const {
     const V order = S::Repeat(_mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
-    const V step = S::Repeat(_mm_set_epi32(S::kLanes, 0, 0, 0));
-    const V whitening = S::Repeat(LoadBlock(RoundKeys(key_)));
+    return S::Xor(S::Shuffle(number, order), S::Repeat(LoadBlock(RoundKeys(key_))));
+  }
+
+  // The counters of kN vectors from vector kBegin of a span of kSpan lanes on. The span begins
+  // after `base_`, a multiple of kSpan, so all but its last counter differ from that in low bits
+  // only.
+  template <int kSpan, int kBegin, int kN>
+  CYGNET_INLINE void Counters(V (&x)[kN]) {
     Each<0, kN>([&](auto i) __attribute__((always_inline)) {
-      x[i.value] = S::Xor(S::Shuffle(counter_, order), whitening);
-      counter_ = S::Add32(counter_, step);
+      constexpr int kLane = (kBegin + i.value) * S::kLanes;
+      const V low_bits = S::template CountersFrom<1 + kLane, kSpan>();
+      if constexpr (kLane + S::kLanes < kSpan) {
+        x[i.value] = S::Xor(base_, low_bits);
+      } else {
+        number_ = S::Add32(number_, S::Repeat(_mm_set_epi32(kSpan, 0, 0, 0)));
+        const V next = CounterOf(number_);
+        x[i.value] = S::Xor(S::WithLastLane(base_, next), low_bits);
+        base_ = next;
+      }
     });
   }
 
@@ -116,15 +131,14 @@ class Packet {
     }
   };
 
-  // Step kR of nine of the GHASH of kN vectors: `front`, and the others that begin at `others`. The
-  // first pair comes last, because it waits for the previous chunk.
-  template <int kN, int kR>
+  // Step kR of nine of part kPart of the GHASH of kN vectors: `front`, and the others that begin at
+  // `others`. A part is two pairs. The first pair comes second, because it waits for the previous
+  // chunk.
+  template <int kN, int kPart, int kR>
   CYGNET_INLINE void HashStep(V front, const uint8_t* others, const ChunkPowers<kN>& powers,
                               Sum* sum) {
-    constexpr int kPairs = kN / 2;
-    constexpr int kSpread = kPairs == 4 ? 2 : 3;
-    if constexpr (kR % kSpread == 1 && kR / kSpread < kPairs) {
-      constexpr int kPair = (kR / kSpread + 1) % kPairs;
+    if constexpr (kR == 1 || kR == 4) {
+      constexpr int kPair = 2 * kPart + (kR == 1 ? 1 : 0);
       const PairPowers p = powers.template At<kPair>();
       const V b = G::Reversed(S::Load(others + kVectorBytes * (2 * kPair)));
       if constexpr (kPair == 0) {
@@ -134,13 +148,15 @@ class Packet {
         G::Add(a, b, p.a, p.b, p.halves, sum);
       }
     }
-    if constexpr (kR == 9) sum_ = G::Reduce(*sum);
+    if constexpr (kR == 9 && (kPart + 1) * kPartVectors == kN) sum_ = G::Reduce(*sum);
   }
   template <int kN>
   CYGNET_INLINE void Hash(V front, const uint8_t* others, const ChunkPowers<kN>& powers) {
     Sum sum;
-    Each<1, 10>([&](auto r) __attribute__((always_inline)) {
-      HashStep<kN, r.value>(front, others, powers, &sum);
+    Each<0, kN / kPartVectors>([&](auto part) __attribute__((always_inline)) {
+      Each<1, 10>([&](auto r) __attribute__((always_inline)) {
+        HashStep<kN, part.value, r.value>(front, others, powers, &sum);
+      });
     });
   }
 
@@ -158,22 +174,28 @@ class Packet {
   }
 
   // Seals or opens the kN vectors at text_ and advances. Returns the first vector of the result.
+  // Four vectors at a time: with eight, sixteen registers are too few, and every round waits for
+  // memory.
   template <bool kFirst, int kN, class F>
   CYGNET_INLINE V Crypt(F between) {
-    V x[kN];
-    Counters(x);
-    const V last = Rounds(x, between);
     V front;
-    Each<0, kN>([&](auto i) __attribute__((always_inline)) {
-      const V out = S::AesLast(x[i.value], S::Xor(LoadText<kFirst>(i.value), last));
-      if constexpr (i.value == 0) front = out;
-      if constexpr (kFirst && i.value == 0) {
-        pad_ = S::Lane0(out);
-        front = S::WithoutLane0(out);
-        S::StoreFirst(text_, out);
-      } else {
-        S::Store(text_ + Offset<kFirst>(i.value), out);
-      }
+    Each<0, kN / kPartVectors>([&](auto part) __attribute__((always_inline)) {
+      constexpr int kBegin = kPartVectors * part.value;
+      V x[kPartVectors];
+      Counters<kN * S::kLanes, kBegin>(x);
+      const V last = Rounds(
+          x, [&](auto r) __attribute__((always_inline)) { between(part, r); });
+      Each<kBegin, kBegin + kPartVectors>([&](auto i) __attribute__((always_inline)) {
+        const V out = S::AesLast(x[i.value - kBegin], S::Xor(LoadText<kFirst>(i.value), last));
+        if constexpr (i.value == 0) front = out;
+        if constexpr (kFirst && i.value == 0) {
+          pad_ = S::Lane0(out);
+          front = S::WithoutLane0(out);
+          S::StoreFirst(text_, out);
+        } else {
+          S::Store(text_ + Offset<kFirst>(i.value), out);
+        }
+      });
     });
     text_ += Offset<kFirst>(kN);
     return front;
@@ -184,8 +206,8 @@ class Packet {
     Sum sum;
     const V front = LoadText<kFirst>(0);
     const uint8_t* others = text_ + Offset<kFirst>(1);
-    Crypt<kFirst, kN>([&](auto r) __attribute__((always_inline)) {
-      HashStep<kN, r.value>(front, others, powers, &sum);
+    Crypt<kFirst, kN>([&](auto part, auto r) __attribute__((always_inline)) {
+      HashStep<kN, part.value, r.value>(front, others, powers, &sum);
     });
   }
 
@@ -194,12 +216,12 @@ class Packet {
     ChunkPowers<kChunkVectors> powers(powers_);
     if constexpr (kSeal) {
       constexpr unsigned kOthers = kChunkBytes - kVectorBytes;
-      V front = Crypt<true, kChunkVectors>([](auto) __attribute__((always_inline)){});
+      V front = Crypt<true, kChunkVectors>([](auto, auto) __attribute__((always_inline)){});
       for (; count > 1; --count) {
         Sum sum;
         const uint8_t* others = text_ - kOthers;
-        front = Crypt<false, kChunkVectors>([&](auto r) __attribute__((always_inline)) {
-          HashStep<kChunkVectors, r.value>(front, others, powers, &sum);
+        front = Crypt<false, kChunkVectors>([&](auto part, auto r) __attribute__((always_inline)) {
+          HashStep<kChunkVectors, part.value, r.value>(front, others, powers, &sum);
         });
       }
       if constexpr (S::kLanes == 4) powers.BecomeRow();
@@ -225,7 +247,7 @@ class Packet {
     constexpr int kHalf = kChunkVectors / 2;
     const ChunkPowers<kHalf> powers(powers_);
     if constexpr (kSeal) {
-      const V front = Crypt<kFirst, kHalf>([](auto) __attribute__((always_inline)){});
+      const V front = Crypt<kFirst, kHalf>([](auto, auto) __attribute__((always_inline)){});
       Hash(front, text_ - kVectorBytes * (kHalf - 1), powers);
     } else {
       OpenChunk<kFirst>(powers);
@@ -239,7 +261,7 @@ class Packet {
   template <bool kFirst, int kN>
   CYGNET_INLINE void Tail(unsigned bytes) {
     V x[kN];
-    Counters(x);
+    Counters<S::kTailLanes, 0>(x);
     const V last = Rounds(x, [](auto) __attribute__((always_inline)){});
     const unsigned lanes = (bytes + 15) / 16;
     V blocks[kN];
@@ -287,7 +309,7 @@ class Packet {
       constexpr unsigned kBegin = kVectorBytes * i;
       if constexpr (i % 2 == 1) {
         const V a = S::Load(row + kBegin - kVectorBytes);
-        const V b = i == kN - 1 ? S::Load(row + kBegin) : S::Load(row + kBegin);
+        const V b = S::Load(row + kBegin);
         G::Add(blocks[i - 1], blocks[i], a, b, G::Halves(a, b), &sum);
       } else if constexpr (i == kN - 1) {
         G::AddOne(blocks[i], S::Load(row + kBegin), &sum);
@@ -354,7 +376,8 @@ class Packet {
   const GcmKey& key_;
   const uint8_t* powers_;
   uint8_t* text_;  // of the next vector
-  V counter_;      // same; salt ‖ IV ‖ the counter as a number
+  V number_;       // salt ‖ IV ‖ the counter before that vector, as a number
+  V base_;         // same, ready for the first round
   V sum_;          // added to the next blocks
   __m128i pad_;    // AES(J0)
 };

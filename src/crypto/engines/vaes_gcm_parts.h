@@ -128,10 +128,10 @@ CYGNET_INLINE __m128i Lengths(const CryptoJob& job) {
                         static_cast<long long>(job.text_length) * 8);
 }
 
-// salt ‖ IV ‖ the counter of J0 as a number.
-CYGNET_INLINE __m128i FirstCounter(const CryptoJob& job) {
+// salt ‖ IV ‖ counter 0.
+CYGNET_INLINE __m128i Nonce(const CryptoJob& job) {
   return _mm_blend_epi16(LoadBlock(reinterpret_cast<const uint8_t*>(&job.nonce)),
-                         _mm_set_epi32(1, 0, 0, 0), 0xc0);
+                         _mm_setzero_si128(), 0xc0);
 }
 
 }  // namespace

@@ -7,9 +7,6 @@
 namespace cygnet::vaes_gcm {
 namespace {
 
-// J0 or AAD, six blocks of text and the lengths: a row of eight powers is enough.
-inline constexpr unsigned kMaxText = 96;
-
 // H^16 … H^1 of the key used last. Zmm: all of them. Ymm: H^16 H^14 H^12 H^10, then high ⊕ low half
 // of each even power from H^16, then H^8 … H^1.
 template <class S>

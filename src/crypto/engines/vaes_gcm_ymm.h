@@ -38,6 +38,7 @@ struct Ymm {
   }
   static CYGNET_INLINE V Xor(V a, V b) { return _mm256_xor_si256(a, b); }
   static CYGNET_INLINE V Xor3(V a, V b, V c) { return Xor(Xor(a, b), c); }
+  static CYGNET_INLINE V And(V a, V b) { return _mm256_and_si256(a, b); }
   static CYGNET_INLINE V Aes(V v, V key) { return _mm256_aesenc_epi128(v, key); }
   static CYGNET_INLINE V AesLast(V v, V key) { return _mm256_aesenclast_epi128(v, key); }
   template <int kWhich>
@@ -49,13 +50,14 @@ struct Ymm {
   static CYGNET_INLINE V LowHalves(V a, V b) { return _mm256_unpacklo_epi64(a, b); }
   static CYGNET_INLINE V HighHalves(V a, V b) { return _mm256_unpackhi_epi64(a, b); }
   static CYGNET_INLINE V Add32(V a, V b) { return _mm256_add_epi32(a, b); }
-  static CYGNET_INLINE V LaneNumbers() { return _mm256_set_epi32(1, 0, 0, 0, 0, 0, 0, 0); }
-
-  // Big-endian counters kFrom, kFrom + 1 at their place in a counter block. REQUIRES: < 255.
-  template <int kFrom>
+  // Big-endian counters kFrom, kFrom + 1 modulo kModulus at their place in a counter block.
+  // REQUIRES: kModulus <= 256.
+  template <int kFrom, int kModulus>
   static CYGNET_INLINE V CountersFrom() {
-    return _mm256_set_epi32((kFrom + 1) << 24, 0, 0, 0, kFrom << 24, 0, 0, 0);
+    constexpr auto counter = [](int n) { return static_cast<int>(unsigned(n % kModulus) << 24); };
+    return _mm256_set_epi32(counter(kFrom + 1), 0, 0, 0, counter(kFrom), 0, 0, 0);
   }
+  static CYGNET_INLINE V WithLastLane(V v, V last) { return _mm256_blend_epi32(v, last, 0xf0); }
 
   static CYGNET_INLINE V XorOfLanesOf(const V (&v)[2]) {
     return Xor(_mm256_permute2x128_si256(v[0], v[1], 0x20),
@@ -63,6 +65,14 @@ struct Ymm {
   }
   static CYGNET_INLINE V FromLanes(const __m128i (&lanes)[2]) {
     return _mm256_inserti128_si256(_mm256_castsi128_si256(lanes[0]), lanes[1], 1);
+  }
+  // Lane i is the block at p[i] + offset.
+  static CYGNET_INLINE V LoadEach(const uint8_t* const (&p)[2], unsigned offset) {
+    return FromLanes({LoadBlock(p[0] + offset), LoadBlock(p[1] + offset)});
+  }
+  static CYGNET_INLINE void StoreEach(uint8_t* const (&p)[2], unsigned offset, V v) {
+    StoreBlock(p[0] + offset, Lane0(v));
+    StoreBlock(p[1] + offset, _mm256_extracti128_si256(v, 1));
   }
   // `v` is vector `index` of a row: keeps lane `lane` of the row, the others become zero. REQUIRES:
   // lane < 8.

@@ -25,6 +25,7 @@ struct Zmm {
   }
   static CYGNET_INLINE V Xor(V a, V b) { return _mm512_xor_si512(a, b); }
   static CYGNET_INLINE V Xor3(V a, V b, V c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
+  static CYGNET_INLINE V And(V a, V b) { return _mm512_and_si512(a, b); }
   static CYGNET_INLINE V Aes(V v, V key) { return _mm512_aesenc_epi128(v, key); }
   static CYGNET_INLINE V AesLast(V v, V key) { return _mm512_aesenclast_epi128(v, key); }
   template <int kWhich>
@@ -38,17 +39,15 @@ struct Zmm {
   static CYGNET_INLINE V LowHalves(V a, V b) { return _mm512_unpacklo_epi64(a, b); }
   static CYGNET_INLINE V HighHalves(V a, V b) { return _mm512_unpackhi_epi64(a, b); }
   static CYGNET_INLINE V Add32(V a, V b) { return _mm512_add_epi32(a, b); }
-  static CYGNET_INLINE V LaneNumbers() {
-    return _mm512_set_epi32(3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0);
-  }
-  // Big-endian counters from kFrom on at their place in a counter block. REQUIRES: they are < 256.
-  template <int kFrom>
+  // Big-endian counters from kFrom on, modulo kModulus, at their place in a counter block.
+  // REQUIRES: kModulus <= 256.
+  template <int kFrom, int kModulus>
   static CYGNET_INLINE V CountersFrom() {
-    return _mm512_set_epi32(static_cast<int>(unsigned{kFrom + 3} << 24), 0, 0, 0,
-                            static_cast<int>(unsigned{kFrom + 2} << 24), 0, 0, 0,
-                            static_cast<int>(unsigned{kFrom + 1} << 24), 0, 0, 0,
-                            static_cast<int>(unsigned{kFrom} << 24), 0, 0, 0);
+    constexpr auto counter = [](int n) { return static_cast<int>(unsigned(n % kModulus) << 24); };
+    return _mm512_set_epi32(counter(kFrom + 3), 0, 0, 0, counter(kFrom + 2), 0, 0, 0,
+                            counter(kFrom + 1), 0, 0, 0, counter(kFrom), 0, 0, 0);
   }
+  static CYGNET_INLINE V WithLastLane(V v, V last) { return _mm512_mask_mov_epi64(v, 0xc0, last); }
 
   static CYGNET_INLINE V XorOfLanesOf(const V (&v)[4]) {
     const V ab = HalfOfLanes(v[0], v[1]);
@@ -56,9 +55,20 @@ struct Zmm {
     return Xor(_mm512_shuffle_i64x2(ab, cd, 0x88), _mm512_shuffle_i64x2(ab, cd, 0xdd));
   }
   static CYGNET_INLINE V FromLanes(const __m128i (&lanes)[4]) {
-    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(lanes[0]), lanes[1], 1);
-    const __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(lanes[2]), lanes[3], 1);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    V v = _mm512_inserti32x4(_mm512_castsi128_si512(lanes[0]), lanes[1], 1);
+    v = _mm512_inserti32x4(v, lanes[2], 2);
+    return _mm512_inserti32x4(v, lanes[3], 3);
+  }
+  // Lane i is the block at p[i] + offset.
+  static CYGNET_INLINE V LoadEach(const uint8_t* const (&p)[4], unsigned offset) {
+    return FromLanes({LoadBlock(p[0] + offset), LoadBlock(p[1] + offset), LoadBlock(p[2] + offset),
+                      LoadBlock(p[3] + offset)});
+  }
+  static CYGNET_INLINE void StoreEach(uint8_t* const (&p)[4], unsigned offset, V v) {
+    StoreBlock(p[0] + offset, Lane0(v));
+    StoreLane<1>(p[1] + offset, v);
+    StoreLane<2>(p[2] + offset, v);
+    StoreLane<3>(p[3] + offset, v);
   }
   // `v` is vector `index` of a row: keeps lane `lane` of the row, the others become zero. REQUIRES:
   // lane < 8.
@@ -99,6 +109,12 @@ struct Zmm {
   static CYGNET_INLINE V PowersOneAndZero(__m128i one, __m128i) { return InLane0(one); }
 
  private:
+  // Straight to memory, which takes no shuffle: the compiler would extract to a register first.
+  template <int kLane>
+  static CYGNET_INLINE void StoreLane(uint8_t* p, V v) {
+    __m128i_u* block = reinterpret_cast<__m128i_u*>(p);
+    __asm__("vextracti32x4 %2, %1, %0" : "=m"(*block) : "v"(v), "i"(kLane));
+  }
   // a0 ⊕ a2, a1 ⊕ a3, b0 ⊕ b2, b1 ⊕ b3
   static CYGNET_INLINE V HalfOfLanes(V a, V b) {
     return Xor(_mm512_shuffle_i64x2(a, b, 0x44), _mm512_shuffle_i64x2(a, b, 0xee));
