@@ -117,7 +117,7 @@ def _overhead(rows, machine):
 
 
 def _engine(rows, machine):
-    needs = {"avx2": {"64": 2.1, "1400": 2.0}, "avx512": {"64": 1.15, "1400": 1.15}}
+    needs = {"avx2": {"64": 2.1, "1400": 2.0}, "avx512": {"64": 2.1, "1400": 1.15}}
     for simd, suffix in _simd(machine["flags"]):
         for alg in ("gcm128", "gcm256"):
             for size, need in needs[simd].items():
