@@ -6,9 +6,9 @@ namespace cygnet::esp {
 namespace {
 
 // The largest payload that fits `space` bytes in whole blocks together with the trailer; 0 if none
-// does.
+// does. Blocks are powers of two (PadFor), so that no division is needed: each run asks.
 uint32_t LargestPayload(const OutboundSa& sa, uint32_t space) {
-  const uint32_t text = space / sa.layout.align * sa.layout.align;
+  const uint32_t text = space & ~(sa.layout.align - 1u);
   return text > kTrailer ? text - kTrailer : 0;
 }
 
