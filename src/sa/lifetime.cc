@@ -62,7 +62,7 @@ void Lifetime::AddUsage(uint64_t packets, uint64_t bytes, uint64_t at) {
   use_time_.compare_exchange_strong(never, at, std::memory_order_relaxed);
 }
 
-Lifetime::ChargeResult Lifetime::Charge(std::span<const uint32_t> sizes, uint64_t now) {
+Lifetime::ChargeResult Lifetime::ChargeLimited(std::span<const uint32_t> sizes, uint64_t now) {
   ChargeResult result;
   const auto n = static_cast<uint32_t>(sizes.size());
   uint64_t total = 0;
@@ -71,41 +71,32 @@ Lifetime::ChargeResult Lifetime::Charge(std::span<const uint32_t> sizes, uint64_
   // refund what lies beyond it.
   const uint64_t bytes = bytes_.fetch_add(total, std::memory_order_relaxed);
   const uint64_t packets = packets_.fetch_add(n, std::memory_order_relaxed);
-  if (unlimited_.load(std::memory_order_acquire)) {
-    result.allowed = n;
-  } else {
-    const Limits& limits = *limits_.load(std::memory_order_acquire);
-    const uint64_t hard_bytes = limits.hard_bytes.load(std::memory_order_relaxed);
-    const uint64_t hard_packets = limits.hard_packets.load(std::memory_order_relaxed);
-    uint64_t counted = 0;
-    while (result.allowed < n && bytes + counted < hard_bytes &&
-           packets + result.allowed < hard_packets) {
-      counted += sizes[result.allowed++];
-    }
-    result.hard_hit = result.allowed < n;
-    if (result.hard_hit) {
-      bytes_.fetch_sub(total - counted, std::memory_order_relaxed);
-      packets_.fetch_sub(n - result.allowed, std::memory_order_relaxed);
-    }
-    // As in the kernel: tested for each packet that continues, before it is counted. Only the last
-    // one matters, because the counts only grow.
-    const uint32_t last = result.allowed > 0 ? result.allowed - 1 : 0;
-    const bool soft =
-        result.allowed > 0 &&
-        (bytes + counted - sizes[last] >= limits.soft_bytes.load(std::memory_order_relaxed) ||
-         packets + last >= limits.soft_packets.load(std::memory_order_relaxed));
-    result.soft_hit = soft && !soft_signalled_.exchange(true, std::memory_order_relaxed);
+  const Limits& limits = *limits_.load(std::memory_order_acquire);
+  const uint64_t hard_bytes = limits.hard_bytes.load(std::memory_order_relaxed);
+  const uint64_t hard_packets = limits.hard_packets.load(std::memory_order_relaxed);
+  uint64_t counted = 0;
+  while (result.allowed < n && bytes + counted < hard_bytes &&
+         packets + result.allowed < hard_packets) {
+    counted += sizes[result.allowed++];
   }
-  if (result.allowed > 0 && last_used_.load(std::memory_order_relaxed) != now) {
-    last_used_.store(now, std::memory_order_relaxed);
-    uint64_t never = 0;
-    use_time_.compare_exchange_strong(never, now, std::memory_order_relaxed);
+  result.hard_hit = result.allowed < n;
+  if (result.hard_hit) {
+    bytes_.fetch_sub(total - counted, std::memory_order_relaxed);
+    packets_.fetch_sub(n - result.allowed, std::memory_order_relaxed);
   }
+  if (result.allowed == 0) return result;
+  // As in the kernel: tested for each packet that continues, before it is counted. Only the last
+  // one matters, because the counts only grow.
+  const uint32_t last = result.allowed - 1;
+  const bool soft =
+      bytes + counted - sizes[last] >= limits.soft_bytes.load(std::memory_order_relaxed) ||
+      packets + last >= limits.soft_packets.load(std::memory_order_relaxed);
+  result.soft_hit = soft && !soft_signalled_.exchange(true, std::memory_order_relaxed);
+  NoteUse(now);
   return result;
 }
 
-bool Lifetime::HasRoomFor(uint64_t packets, uint64_t bytes) const {
-  if (unlimited_.load(std::memory_order_acquire)) return true;
+bool Lifetime::LimitsHaveRoomFor(uint64_t packets, uint64_t bytes) const {
   const Limits& limits = *limits_.load(std::memory_order_acquire);
   packets += packets_.load(std::memory_order_relaxed);
   bytes += bytes_.load(std::memory_order_relaxed);

@@ -25,10 +25,21 @@ class Lifetime {
     bool hard_hit = false;  // a packet was refused
   };
   // Worker. `sizes[i]`: bytes counted for packet i. `now`: wall-clock seconds.
-  ChargeResult Charge(std::span<const uint32_t> sizes, uint64_t now);
+  // Inline for SAs without limits: runs may be short.
+  ChargeResult Charge(std::span<const uint32_t> sizes, uint64_t now) {
+    if (!unlimited_.load(std::memory_order_acquire)) return ChargeLimited(sizes, now);
+    uint64_t total = 0;
+    for (const uint32_t size : sizes) total += size;
+    bytes_.fetch_add(total, std::memory_order_relaxed);
+    packets_.fetch_add(sizes.size(), std::memory_order_relaxed);
+    if (!sizes.empty()) NoteUse(now);
+    return {.allowed = static_cast<uint32_t>(sizes.size())};
+  }
 
   // Worker: true if a run of so many packets and bytes meets no limit, as far as this worker knows.
-  bool HasRoomFor(uint64_t packets, uint64_t bytes) const;
+  bool HasRoomFor(uint64_t packets, uint64_t bytes) const {
+    return unlimited_.load(std::memory_order_acquire) || LimitsHaveRoomFor(packets, bytes);
+  }
 
   // Control thread.
   void SetLimits(const LifetimeLimits& limits);  // UPDSA: also re-arms the soft events
@@ -41,6 +52,15 @@ class Lifetime {
   uint64_t last_used() const { return last_used_.load(std::memory_order_relaxed); }
 
  private:
+  ChargeResult ChargeLimited(std::span<const uint32_t> sizes, uint64_t now);
+  bool LimitsHaveRoomFor(uint64_t packets, uint64_t bytes) const;
+  void NoteUse(uint64_t now) {
+    if (last_used_.load(std::memory_order_relaxed) == now) return;
+    last_used_.store(now, std::memory_order_relaxed);
+    uint64_t never = 0;
+    use_time_.compare_exchange_strong(never, now, std::memory_order_relaxed);
+  }
+
   struct Limits {
     std::atomic<uint64_t> soft_bytes;
     std::atomic<uint64_t> hard_bytes;

@@ -137,18 +137,18 @@ InboundSa::InboundSa(const SaSpec& spec, Sa* owner)
       replay(spec.replay, spec.esn(), spec.replay_at_least) {}
 
 Sa::Sa(SaSpec spec, uint64_t now, Larval)
-    : admits_all_(spec.selector.SaysNothing()),
+    : lifetime_(spec.limits, {.add_time = now}),
       state_(SaState::kLarval),
+      admits_all_(spec.selector.SaysNothing()),
       packet_device_(PacketDeviceOf(spec.offload)),
-      spec_(std::move(spec)),
-      lifetime_(spec_.limits, {.add_time = now}) {}
+      spec_(std::move(spec)) {}
 
 Sa::Sa(SaSpec spec, uint64_t now, uint64_t iv_mask)
-    : admits_all_(spec.selector.SaysNothing()),
+    : lifetime_(spec.limits, StartingUsage(spec, now)),
       state_(SaState::kValid),
+      admits_all_(spec.selector.SaysNothing()),
       packet_device_(PacketDeviceOf(spec.offload)),
-      spec_(std::move(spec)),
-      lifetime_(spec_.limits, StartingUsage(spec_, now)) {
+      spec_(std::move(spec)) {
   if (MayBeOutbound(spec_)) outbound_ = std::make_unique<OutboundSa>(spec_, this, iv_mask);
   if (MayBeInbound(spec_)) {
     inbound_ = std::make_unique<InboundSa>(spec_, this);

@@ -132,27 +132,33 @@ struct SaStats {
   uint32_t integrity_failed = 0;  // ICV wrong, for any reason
 };
 
-// Fields that look-ups read come first; fields that runs write have their own cache line.
+// The first cache line has all that a run needs, the second begins what look-ups compare.
 class alignas(kCacheLine) Sa : public FromSlab<Sa> {
+  Lifetime lifetime_;
+  std::atomic<SaState> state_;
+  const bool admits_all_;
+
  public:
-  uint64_t number = 0;  // Sad::NextNumber; the newest has the largest
-  bool soft_time_signalled = false;
   // Number of the tunnel interface that its packets come in by (datapath/tunnels.h); 0: none;
   // Tunnels::kMissing: it does not exist.
   // Control may change it at any time.
   std::atomic<uint16_t> tunnel{0};
 
  private:
-  const bool admits_all_;
-  std::atomic<SaState> state_;
   const int32_t packet_device_;
+
+ public:
+  uint64_t number = 0;  // Sad::NextNumber; the newest has the largest
+
+ private:
   std::unique_ptr<OutboundSa> outbound_;
   std::unique_ptr<InboundSa> inbound_;
   SaSpec spec_;
   SaDrops drops_;
-  alignas(kCacheLine) Lifetime lifetime_;
 
  public:
+  bool soft_time_signalled = false;
+
   // Larval: key management has reserved an SPI, but there are no keys yet.
   struct Larval {};
   Sa(SaSpec spec, uint64_t now, Larval);
@@ -185,10 +191,7 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
     __builtin_prefetch(this);
     __builtin_prefetch(reinterpret_cast<const char*>(this) + kCacheLine);
   }
-  void PrefetchUse() const {
-    __builtin_prefetch(this);
-    __builtin_prefetch(&lifetime_, 1);
-  }
+  void PrefetchUse() const { __builtin_prefetch(this, 1); }
   // True if the flow may use the SA; an empty selector admits every flow.
   bool Admits(const FlowKey& flow, int32_t ifindex) const {
     return admits_all_ || spec_.selector.Admits(flow, ifindex);
@@ -208,6 +211,8 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   // usage. REQUIRES: no worker can find this SA yet.
   void TakeOver(Sa* from);
 };
+
+static_assert(sizeof(Lifetime) + 8 == kCacheLine);
 
 // std::make_shared for SAs: its memory would not begin at a cache line of the slab.
 template <typename... Args>
