@@ -67,11 +67,21 @@ class FlowCache {
     return uint64_t{entries} / kWays * sizeof(Set);
   }
 
-  // nullptr if the flow is not cached. `tag`: what the decision depends on besides the flow
-  // (interface, SA that opened the packet). Inline, because it runs once per packet.
+  // The number of the set that may have the flow. `tag`: what the decision depends on besides the
+  // flow (interface, SA that opened the packet).
+  uint32_t SetOf(const FlowKey& key, uint64_t tag) const {
+    const uint64_t hash = key.Hash() ^ (tag * 0x9E3779B97F4A7C15u >> 32);
+    return static_cast<uint32_t>(hash & (sets_.size() - 1));
+  }
+  // nullptr if the flow is not cached. Inline, because it runs once per packet.
   [[gnu::always_inline]] const FlowDecision* Find(const FlowKey& key, uint64_t tag,
                                                   uint64_t generation) {
-    Set& set = SetOf(key, tag);
+    return FindIn(SetOf(key, tag), key, tag, generation);
+  }
+  // The same. `number`: SetOf; with another set nothing is found.
+  [[gnu::always_inline]] const FlowDecision* FindIn(uint32_t number, const FlowKey& key,
+                                                    uint64_t tag, uint64_t generation) {
+    Set& set = sets_[number];
     for (uint32_t way = 0; way < kWays; ++way) {
       const Entry& entry = set.ways[way];
       if (entry.tag != tag || entry.generation != generation || !(entry.key == key)) continue;
@@ -80,9 +90,9 @@ class FlowCache {
     }
     return nullptr;
   }
-  // Prefetches the places of the flow for a later Find.
-  void Prefetch(const FlowKey& key, uint64_t tag) const {
-    for (const Entry& entry : sets_[Index(key, tag)].ways) {
+  // Prefetches a set for a later FindIn.
+  void Prefetch(uint32_t number) const {
+    for (const Entry& entry : sets_[number].ways) {
       const auto* line = reinterpret_cast<const char*>(&entry);
       for (std::size_t i = 0; i < kUsedLines; ++i) __builtin_prefetch(line + i * kCacheLine);
     }
@@ -90,7 +100,7 @@ class FlowCache {
   // Returns the stored decision.
   const FlowDecision& Store(const FlowKey& key, uint64_t tag, uint64_t generation,
                             const FlowDecision& decision) {
-    Set& set = SetOf(key, tag);
+    Set& set = sets_[SetOf(key, tag)];
     uint32_t way = set.ways[0].last ^ 1u;
     for (uint32_t w = 0; w < kWays; ++w) {
       const Entry& entry = set.ways[w];
@@ -121,10 +131,6 @@ class FlowCache {
   struct Set {
     std::array<Entry, kWays> ways;
   };
-  std::size_t Index(const FlowKey& key, uint64_t tag) const {
-    return (key.Hash() ^ (tag * 0x9E3779B97F4A7C15u >> 32)) & (sets_.size() - 1);
-  }
-  Set& SetOf(const FlowKey& key, uint64_t tag) { return sets_[Index(key, tag)]; }
 
   std::vector<Set, HugeAllocator<Set>> sets_;
 };

@@ -18,7 +18,6 @@ const FlowDecision& FlowDecider::Outbound(uint8_t interface, const IpPacketView&
   const uint64_t generation = path_->generation();
   const uint64_t tag = OutboundTag(interface, ip);
   if (const FlowDecision* known = cache_.Find(ip.flow, tag, generation)) return *known;
-  warm_up_->CountMiss();
   const uint64_t stamp = DecisionStamp(*path_);
   PolicyMatch match;
   if (!path_->PolicyIdle()) match = path_->spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
@@ -33,11 +32,15 @@ const FlowDecision& FlowDecider::DecideNew(const IpPacketView& ip, uint64_t tag,
       match.second == nullptr && !ip.later_fragment && path_->socket_policies.Empty();
   if (alone && match.any()) {
     const FlowDecision* usual = of_policies_.Find(match.first, generation);
-    if (usual != nullptr) return cache_.Store(ip.flow, tag, generation, *usual);
+    if (usual != nullptr) {
+      warm_up_->CountNewFlow();
+      return cache_.Store(ip.flow, tag, generation, *usual);
+    }
   }
   fresh_ = DecideOutbound(*path_, ip, ifindex, cpu_, match, stamp);
   // Not cached, so that each packet asks key management for an SA, not only the first.
   if (fresh_.acquire) return fresh_;
+  warm_up_->CountNewFlow();
   if (alone && HoldsForPolicy(*path_, fresh_)) of_policies_.Store(fresh_, generation);
   return cache_.Store(ip.flow, tag, generation, fresh_);
 }

@@ -15,8 +15,8 @@ namespace cygnet {
 // Belongs to one worker. A returned reference is valid until the next call.
 class FlowDecider {
  public:
-  // Both pointers outlive this object. `warm_up` counts the outbound flows that missed the cache.
-  // `cpu`: of the worker.
+  // Both pointers outlive this object. `warm_up` counts the outbound flows that are new in the
+  // cache. `cpu`: of the worker.
   FlowDecider(const DataPath* path, WarmUp* warm_up, uint32_t cpu)
       : path_(path), warm_up_(warm_up), cpu_(cpu), cache_(path->flow_entries) {}
 
@@ -24,9 +24,10 @@ class FlowDecider {
   const FlowDecision& Outbound(uint8_t interface, const IpPacketView& ip,
                                std::span<const uint8_t> l3);
 
-  // The same from the cache alone, for a whole packet of IPv4. nullptr: Outbound must be asked.
-  const FlowDecision* KnownOutbound(uint8_t interface, const FlowKey& flow) {
-    return MayAlwaysPass(flow) ? nullptr : cache_.Find(flow, interface, path_->generation());
+  // The same from the cache alone, for a whole packet of IPv4. `set`: of the cache that has the
+  // flow, if any has (FlowCache::SetOf). nullptr: Outbound must be asked.
+  const FlowDecision* KnownOutbound(uint8_t interface, const FlowKey& flow, uint32_t set) {
+    return MayAlwaysPass(flow) ? nullptr : cache_.FindIn(set, flow, interface, path_->generation());
   }
 
   // The decision about a new flow, which it stores. `match`: the result of the policy look-up;
@@ -43,16 +44,24 @@ class FlowDecider {
                               std::span<const Sa* const> secpath) {
     // Nested SAs are rare, so they do not justify a wider key.
     if (secpath.size() > 1 || bypass_flow_cache_) return DecideFresh(interface, flow, secpath);
-    const uint64_t tag = secpath.empty() ? interface : secpath[0]->number << 8 | interface;
+    const uint64_t tag = secpath.empty() ? interface : InboundTag(interface, *secpath[0]);
     const uint64_t generation = path_->generation();
     if (const FlowDecision* known = cache_.Find(flow, tag, generation)) return *known;
     cache_.Store(flow, tag, generation, DecideFresh(interface, flow, secpath));
     return fresh_;
   }
 
+  // Prefetches what Inbound will look at.
+  void PrefetchInbound(uint8_t interface, const FlowKey& flow, const Sa& opened_by) const {
+    if (!bypass_flow_cache_) cache_.Prefetch(cache_.SetOf(flow, InboundTag(interface, opened_by)));
+  }
+
   FlowCache* cache() { return &cache_; }
 
  private:
+  static uint64_t InboundTag(uint8_t interface, const Sa& opened_by) {
+    return opened_by.number << 8 | interface;
+  }
   const FlowDecision& DecideFresh(uint8_t interface, const FlowKey& flow,
                                   std::span<const Sa* const> secpath);
 

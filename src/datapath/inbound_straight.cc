@@ -38,6 +38,7 @@ uint32_t Raw(const uint8_t* at) {
 void InboundStraight::Begin(uint8_t interface, uint32_t packets) {
   open_ = MayGoStraight(*ctx_->path, packets);
   in_vain_ = 0;
+  offered_ = 0;
   interface_ = interface;
   flow_sa_ = nullptr;
   Forget();
@@ -50,6 +51,7 @@ void InboundStraight::Forget() {
 
 // Steps 2 and 3.
 bool InboundStraight::Take(Packet* packet) {
+  ++offered_;
   const uint8_t* frame = packet->data();
   if (!open_ || packet->length < kEthernetHeader ||
       LoadBe16(frame + kEthernetHeader - 2) != kEtherTypeIpv4) {
@@ -89,8 +91,7 @@ bool InboundStraight::Find(uint32_t spi, uint32_t daddr, uint64_t generation) {
 }
 
 bool InboundStraight::Lookup(uint32_t spi, uint32_t daddr) {
-  const Sa* sa = ctx_->path->sad.LookupInbound(Spi(ByteSwap(spi)), IpAddress::V4(&daddr),
-                                               IpFamily::kV4, kProtoEsp);
+  const Sa* sa = SaOf(spi, daddr);
   if (sa == nullptr || CheckInboundState(*sa) != DropReason::kNone) return false;
   InboundSa* half = sa->inbound();
   const SaBinding* binding = half->binding.load(std::memory_order_acquire);
@@ -102,6 +103,13 @@ bool InboundStraight::Lookup(uint32_t spi, uint32_t daddr) {
                    .begin = at,
                    .end = at};
   return true;
+}
+
+const Sa* InboundStraight::SaOf(uint32_t spi, uint32_t daddr) const {
+  const DataPath& path = *ctx_->path;
+  const Sad::InboundName name(Spi(ByteSwap(spi)), IpAddress::V4(&daddr), IpFamily::kV4, kProtoEsp);
+  const Sa* known = warm_up_->SaOf(offered_ - 1, path.generation());
+  return known != nullptr && name.Names(*known) ? known : path.sad.LookupInbound(name);
 }
 
 void InboundStraight::Open() {
@@ -141,7 +149,9 @@ bool InboundStraight::IsPlain(uint32_t index, const InboundSa& sa) {
   if (inside.length == 0) return false;
   payload_[index] = inside.payload;
   const uint8_t* ip = packet.data() + kEthernetHeader + inside.at;
-  return ip[9] == kProtoTcp || (ip[9] == kProtoUdp && !MayBeEsp(ip));
+  if (ip[9] != kProtoTcp && (ip[9] != kProtoUdp || MayBeEsp(ip))) return false;
+  if (warm_up_->due()) decider_->PrefetchInbound(interface_, PlainFlow(ip).Key(), *sa.sa);
+  return true;
 }
 
 // UDP to a port that carries ESP.

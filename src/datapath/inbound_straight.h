@@ -26,7 +26,8 @@ class InboundStraight {
   // `packets`: how many come until the next Begin, from the wire of `interface`.
   void Begin(uint8_t interface, uint32_t packets);
   // Takes the packet if it may go the straight way. Nothing has happened to it then that would not
-  // happen on the general way, too. REQUIRES: at most kMaxBatch calls after Begin.
+  // happen on the general way, too. Offer each packet of the batch, in order. REQUIRES: at most
+  // kMaxBatch calls after Begin.
   bool Take(Packet* packet);
   uint32_t size() const { return size_; }
   uint8_t interface() const { return interface_; }
@@ -82,6 +83,7 @@ class InboundStraight {
 
   bool Find(uint32_t spi, uint32_t daddr, uint64_t generation);
   bool Lookup(uint32_t spi, uint32_t daddr);
+  const Sa* SaOf(uint32_t spi, uint32_t daddr) const;
   void Forget();
   void OpenRun(const Run& run);
   bool IsPlain(uint32_t index, const InboundSa& sa);
@@ -94,6 +96,7 @@ class InboundStraight {
   FlowDecider* const decider_;
   bool open_ = false;     // in this batch
   uint32_t in_vain_ = 0;  // look-ups since the last one that found something
+  uint32_t offered_ = 0;  // packets of this batch
   uint8_t interface_ = 0;
   uint32_t size_ = 0;
   uint32_t runs_ = 0;

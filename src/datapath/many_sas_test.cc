@@ -90,6 +90,26 @@ TEST_F(ManySasTest, AChangeBetweenBatchesIsSeenByTheNext) {
   SendBatch(5, 1);
 }
 
+// They are decided together, before the batch, once many came in the batch before.
+TEST_F(ManySasTest, NewFlowsOfABatchGetTheirOwnDecisions) {
+  constexpr uint32_t kBlocked = 5;
+  constexpr uint32_t kWithoutSa = kSas + 7;
+  PolicySpec block = test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", Peer(kBlocked) + "/32",
+                                      {}, PolicyAction::kBlock);
+  block.priority = 1;
+  a_.AddPolicy(block);
+  for (uint16_t port = 1; port < 10; ++port) {
+    for (uint32_t i = 0; i < kMaxBatch; ++i) {
+      a_.FromHost(FrameTo(i % 8 == 0 ? kBlocked : i % 8 == 1 ? kWithoutSa : 100 + i, port));
+    }
+    a_.Run();
+    const std::vector<Bytes> wire = a_.ToWire();
+    ASSERT_EQ(wire.size(), kMaxBatch * 3 / 4) << port;
+    for (const Bytes& frame : wire) ASSERT_EQ(frame[23], kProtoEsp);
+    ASSERT_EQ(a_.Events().size(), kMaxBatch / 8) << "each packet without an SA asks for one, once";
+  }
+}
+
 TEST_F(ManySasTest, ShortForeignAndUnknownPacketsAmongThemDoNoHarm) {
   for (uint32_t i = 0; i < 3; ++i) SendBatch(i, 1);
   const Bytes whole = FrameTo(1, 1);

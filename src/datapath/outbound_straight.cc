@@ -33,16 +33,14 @@ bool IsPlain(const OutboundSa& sa) {
          sa.sa->lifetime().HasRoomFor(kMaxBatch, uint64_t{kMaxBatch} * kLongestPacket);
 }
 
-// The parts of the view that all packets of the straight way share.
-IpPacketView PlainView() {
-  IpPacketView view;
-  view.flow.family = IpFamily::kV4;
-  view.header_length = kPlainIpv4Header;
-  view.ip_header_length = kPlainIpv4Header;
-  return view;
-}
-
 }  // namespace
+
+OutboundStraight::OutboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider)
+    : ctx_(context), warm_up_(warm_up), decider_(decider) {
+  view_.flow.family = IpFamily::kV4;
+  view_.header_length = kPlainIpv4Header;
+  view_.ip_header_length = kPlainIpv4Header;
+}
 
 void CompleteJob(CryptoStatus status, OutboundLane* lane) {
   if (status == CryptoStatus::kOk) {
@@ -56,6 +54,7 @@ void OutboundStraight::Begin(uint8_t interface, uint32_t packets) {
   const DataPath& path = *ctx_->path;
   open_ = MayGoStraight(path, packets);
   in_vain_ = 0;
+  offered_ = 0;
   interface_ = interface;
   if (open_) wire_mtu_ = path.interfaces[interface].wire->mtu();
   Forget();
@@ -68,6 +67,7 @@ void OutboundStraight::Forget() {
 
 // Steps 2 to 4.
 bool OutboundStraight::Take(Packet* packet) {
+  ++offered_;
   const uint8_t* frame = packet->data();
   if (!open_ || packet->length < kEthernetHeader ||
       LoadBe16(frame + kEthernetHeader - 2) != kEtherTypeIpv4) {
@@ -107,7 +107,10 @@ bool OutboundStraight::Find(const PlainFlow& flow, uint64_t generation) {
 }
 
 bool OutboundStraight::Lookup(const PlainFlow& flow) {
-  const FlowDecision* known = decider_->KnownOutbound(interface_, flow.Key());
+  const FlowKey key = flow.Key();
+  uint32_t set;
+  if (!warm_up_->SetOf(offered_ - 1, &set)) set = decider_->cache()->SetOf(key, interface_);
+  const FlowDecision* known = decider_->KnownOutbound(interface_, key, set);
   if (known == nullptr || known->action != FlowAction::kProtect || known->acquire ||
       known->wants_own || known->chain.size != 1) {
     return false;
@@ -179,16 +182,15 @@ void OutboundStraight::Seal(uint32_t number) {
   const MacAddress own =
       run->next_hop_known ? ctx_->path->interfaces[run->egress].wire->mac() : MacAddress{};
   JobList* jobs = &ctx_->jobs[cpu.engine];
-  IpPacketView view = PlainView();
   for (uint32_t i = 0; i < lanes.size(); ++i) {
     OutboundLane& lane = lanes[i];
     lane.verdict = grant.VerdictOf(i);
     if (lane.verdict != DropReason::kNone) continue;
-    view.total_length = lane.length;
-    view.tos = lane.tos;
-    view.dont_fragment = lane.dont_fragment;
+    view_.total_length = lane.length;
+    view_.tos = lane.tos;
+    view_.dont_fragment = lane.dont_fragment;
     Packet* packet = lane.packet;
-    lane.verdict = esp_packet.Build(view, grant.range.first + i, packet);
+    lane.verdict = esp_packet.Build(view_, grant.range.first + i, packet);
     if (lane.verdict != DropReason::kNone) continue;
     if (!OweSeal(sa.layout, ctx_->path->unsealed_word, packet)) {
       lane.verdict = DropReason::kOutTooBig;

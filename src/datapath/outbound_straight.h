@@ -29,13 +29,13 @@ struct OutboundLane {
 class OutboundStraight {
  public:
   // All arguments outlive this object. `decider`: of the general way, which fills its cache.
-  OutboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider)
-      : ctx_(context), warm_up_(warm_up), decider_(decider) {}
+  OutboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider);
 
   // `packets`: how many come until the next Begin, from the host by `interface`.
   void Begin(uint8_t interface, uint32_t packets);
-  // Takes the packet if it may go the straight way. Nothing has happened to it then that would not
-  // happen on the general way, too. REQUIRES: size() < kMaxBatch.
+  // Takes the packet if it may go the straight way. Offer each packet of the batch, in order.
+  // Nothing has happened to it then that would not happen on the general way, too. REQUIRES: size()
+  // < kMaxBatch.
   bool Take(Packet* packet);
   uint32_t size() const { return size_; }
   // Protects the packets that Take has taken and sends them.
@@ -80,12 +80,14 @@ class OutboundStraight {
   FlowDecider* const decider_;
   bool open_ = false;     // in this batch
   uint32_t in_vain_ = 0;  // look-ups since the last one that found something
+  uint32_t offered_ = 0;  // packets of this batch
   uint8_t interface_ = 0;
   uint32_t wire_mtu_ = 0;  // of `interface_`
   uint32_t size_ = 0;
   uint32_t runs_ = 0;
   PlainFlow flow_;           // of the last packet, whose SA is that of the last run
   uint64_t generation_ = 0;  // of the decision about it; 0: there is none
+  IpPacketView view_;        // of the packet that is built; what all packets share is set once
   Departures order_;
   std::array<OutboundLane, kMaxBatch> lanes_;
   std::array<Run, kMaxBatch> run_;

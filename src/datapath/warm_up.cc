@@ -34,44 +34,61 @@ void PrefetchSession(const Half& half) {
   if (binding != nullptr) PrefetchLines(binding->cpu.session.get(), kScheduleLines);
 }
 
-// The SPI and address that identify the SA of an ESP packet, read without validation.
-struct EspName {
-  Spi spi;
-  IpAddress daddr;
-};
-bool ReadName(const Packet& packet, EspName* name) {
+// What the packet names its SA by, read without validation. False: it does not look like ESP.
+bool ReadName(const Packet& packet, Sad::InboundName* name) {
   constexpr uint32_t kEnough = kEthernetHeader + 40 + 4;
   if (packet.length < kEnough) return false;
   const uint8_t* ip = packet.data() + kEthernetHeader;
   if (ip[0] == 0x45) {
     const uint32_t udp = ip[9] == kProtoUdp ? 8 : 0;
     if (udp == 0 && ip[9] != kProtoEsp) return false;
-    *name = {Spi(LoadBe32(ip + 20 + udp)), IpAddress::V4(ip + 16)};
+    *name = {Spi(LoadBe32(ip + 20 + udp)), IpAddress::V4(ip + 16), IpFamily::kV4, kProtoEsp};
     return true;
   }
   if (ip[0] >> 4 != 6 || ip[6] != kProtoEsp) return false;
-  *name = {Spi(LoadBe32(ip + 40)), IpAddress::V6(ip + 24)};
+  *name = {Spi(LoadBe32(ip + 40)), IpAddress::V6(ip + 24), IpFamily::kV6, kProtoEsp};
   return true;
+}
+
+// The SAs that new flows will find.
+void PrefetchAnswers(const Sad& sad, std::span<const FlowKey* const> flows,
+                     std::span<const PolicyMatch> matches) {
+  std::array<Sad::OutboundQuery, kMaxBatch> queries;
+  for (std::size_t i = 0; i < flows.size(); ++i) {
+    const auto query = FirstOutboundQuery(matches[i], *flows[i]);
+    queries[i] = query.value_or(Sad::OutboundQuery{});
+  }
+  for (int step = 0; step < Sad::kPrefetchSteps; ++step) {
+    for (const Sad::OutboundQuery& query : std::span(queries).first(flows.size())) {
+      if (query.proto != 0) sad.PrefetchOutbound(query, step);
+    }
+  }
+  for (const Sad::OutboundQuery& query : std::span(queries).first(flows.size())) {
+    const Sa* sa = query.proto != 0 ? sad.PeekOutbound(query) : nullptr;
+    if (sa != nullptr && sa->outbound() != nullptr) PrefetchHalf(sa->outbound());
+  }
 }
 
 }  // namespace
 
 void WarmUp::Inbound(const WorkerContext& ctx, std::span<Packet* const> packets) {
   const Sad& sad = ctx.path->sad;
-  std::array<EspName, kMaxBatch> names;
+  generation_ = ctx.path->generation();
+  std::array<Sad::InboundName, kMaxBatch> names;
+  std::array<uint8_t, kMaxBatch> index;
   std::array<const InboundSa*, kMaxBatch> halves;
   uint32_t n = 0;
   for (const Packet* packet : packets) {
+    sas_[packets_] = nullptr;
+    index[n] = static_cast<uint8_t>(packets_++);
     if (ReadName(*packet, &names[n])) ++n;
   }
   for (int step = 0; step < Sad::kPrefetchSteps; ++step) {
-    for (uint32_t i = 0; i < n; ++i) {
-      sad.PrefetchInbound(names[i].spi, names[i].daddr, kProtoEsp, step);
-    }
+    for (uint32_t i = 0; i < n; ++i) sad.PrefetchInbound(names[i], step);
   }
   uint32_t found = 0;
   for (uint32_t i = 0; i < n; ++i) {
-    const Sa* sa = sad.PeekInbound(names[i].spi, names[i].daddr, kProtoEsp);
+    const Sa* sa = sas_[index[i]] = sad.LookupInbound(names[i]);
     if (sa == nullptr || sa->inbound() == nullptr) continue;
     halves[found] = sa->inbound();
     PrefetchHalf(halves[found++]);
@@ -80,26 +97,47 @@ void WarmUp::Inbound(const WorkerContext& ctx, std::span<Packet* const> packets)
   for (uint32_t i = 0; i < found; ++i) PrefetchSession(*halves[i]);
 }
 
+// False: the packet has no flow that can be looked up before the pipeline has seen it.
+bool WarmUp::ReadFlow(const DataPath& path, uint8_t interface, const Packet& packet,
+                      Flow* flow) const {
+  const auto type = ParseEtherType(packet.bytes());
+  if (!type || !type->IsIp()) return false;
+  const auto l3 = packet.bytes().subspan(type->l3_offset);
+  const bool plain = type->type == kEtherTypeIpv4 && packet.tunnel == 0 && PlainV4Length(l3) != 0 &&
+                     (l3[9] == kProtoTcp || l3[9] == kProtoUdp);
+  if (plain) {
+    flow->key = PlainFlow(l3.data()).Key();
+    flow->tag = interface;
+    return true;
+  }
+  auto ip = ParseIpPacket(l3);
+  if (!ip || ip->fragment) return false;  // fragments may need reassembly first
+  if (packet.tunnel != 0 && !SetTunnelOf(path, packet, &ip->flow)) return false;
+  flow->key = ip->flow;
+  flow->tag = OutboundTag(interface, *ip);
+  return true;
+}
+
 void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Packet* const> packets,
                       FlowDecider* decider) {
   FlowCache* const cache = decider->cache();
   const uint64_t generation = ctx.path->generation();
   uint32_t n = 0;
   for (const Packet* packet : packets) {
-    const auto type = ParseEtherType(packet->bytes());
-    if (!type || !type->IsIp()) continue;
-    auto ip = ParseIpPacket(packet->bytes().subspan(type->l3_offset));
-    if (!ip || ip->fragment) continue;  // fragments may need reassembly first
-    if (packet->tunnel != 0 && !SetTunnelOf(*ctx.path, *packet, &ip->flow)) continue;
-    flows_[n] = {*ip, OutboundTag(interface, *ip), nullptr};
-    cache->Prefetch(ip->flow, flows_[n].tag);
+    Flow& flow = flows_[n];
+    uint32_t& set = sets_[packets_++];
+    if (!ReadFlow(*ctx.path, interface, *packet, &flow)) continue;
+    set = cache->SetOf(flow.key, flow.tag);
+    if (n > 0 && set == flows_[n - 1].set && flow.key == flows_[n - 1].key) continue;
+    flow.set = set;
+    flow.sa = nullptr;
+    cache->Prefetch(set);
     ++n;
   }
   std::array<Flow*, kMaxBatch> fresh;
   uint32_t size = 0;
-  for (uint32_t i = 0; i < n; ++i) {
-    Flow& flow = flows_[i];
-    const FlowDecision* known = cache->Find(flow.ip.flow, flow.tag, generation);
+  for (Flow& flow : std::span(flows_).first(n)) {
+    const FlowDecision* known = cache->FindIn(flow.set, flow.key, flow.tag, generation);
     if (known == nullptr) {
       fresh[size++] = &flow;
     } else if (known->chain.size > 0) {
@@ -107,13 +145,12 @@ void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Pac
       PrefetchHalf(flow.sa);
     }
   }
-  misses_ += size;
   if (size > 0) Decide(ctx, ctx.path->interfaces[interface].ifindex, {fresh.data(), size}, decider);
-  for (uint32_t i = 0; i < n; ++i) {
-    if (flows_[i].sa != nullptr) PrefetchBinding(*flows_[i].sa);
+  for (const Flow& flow : std::span(flows_).first(n)) {
+    if (flow.sa != nullptr) PrefetchBinding(*flow.sa);
   }
-  for (uint32_t i = 0; i < n; ++i) {
-    if (flows_[i].sa != nullptr) PrefetchSession(*flows_[i].sa);
+  for (const Flow& flow : std::span(flows_).first(n)) {
+    if (flow.sa != nullptr) PrefetchSession(*flow.sa);
   }
 }
 
@@ -126,29 +163,20 @@ void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* c
   const uint64_t stamp = DecisionStamp(path);
   std::array<const FlowKey*, kMaxBatch> flows;
   std::array<PolicyMatch, kMaxBatch> matches;
-  std::array<Sad::OutboundQuery, kMaxBatch> queries;
-  for (std::size_t i = 0; i < fresh.size(); ++i) flows[i] = &fresh[i]->ip.flow;
+  for (std::size_t i = 0; i < fresh.size(); ++i) flows[i] = &fresh[i]->key;
   path.spd.Lookup(PolicyDirection::kOut, std::span(flows).first(fresh.size()), ifindex, matches);
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     if (matches[i].any()) PrefetchLines(matches[i].first, 3);  // with its template
   }
-  for (std::size_t i = 0; i < fresh.size(); ++i) {
-    const auto query = FirstOutboundQuery(matches[i], *flows[i]);
-    queries[i] = query.value_or(Sad::OutboundQuery{});
-  }
-  for (int step = 0; step < Sad::kPrefetchSteps; ++step) {
-    for (const Sad::OutboundQuery& query : std::span(queries).first(fresh.size())) {
-      if (query.proto != 0) path.sad.PrefetchOutbound(query, step);
-    }
-  }
-  for (const Sad::OutboundQuery& query : std::span(queries).first(fresh.size())) {
-    const Sa* sa = query.proto != 0 ? path.sad.PeekOutbound(query) : nullptr;
-    if (sa != nullptr && sa->outbound() != nullptr) PrefetchHalf(sa->outbound());
+  if (path.sad.reachable() > kManySas) {
+    PrefetchAnswers(path.sad, std::span(flows).first(fresh.size()), matches);
   }
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     Flow* flow = fresh[i];
+    IpPacketView ip;  // a whole packet
+    ip.flow = flow->key;
     const FlowDecision& decision =
-        decider->DecideNew(flow->ip, flow->tag, generation, ifindex, matches[i], stamp);
+        decider->DecideNew(ip, flow->tag, generation, ifindex, matches[i], stamp);
     if (decision.chain.size > 0) flow->sa = decision.chain.sas[0];
   }
 }

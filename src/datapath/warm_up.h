@@ -1,7 +1,7 @@
 // WarmUp: prefetches the flows, policies and SAs that a batch will touch, so that cache misses
-// overlap. A million SAs do not fit into the CPU's caches, and sequential misses would take longer
-// than the cryptography. It is only a hint: it fills the flow cache, and decides nothing that the
-// pipeline does not check again.
+// overlap, and decides new flows together. A million SAs do not fit into the CPU's caches, and
+// sequential misses would take longer than the cryptography. It is only a hint: it fills the flow
+// cache, and decides nothing that the pipeline does not check again.
 #pragma once
 
 #include <array>
@@ -17,18 +17,17 @@ class FlowDecider;
 
 class WarmUp {
  public:
-  // True if warming up is worth its cost: the last batch had many SAs or flow cache misses, and the
-  // databases are larger than the CPU's caches.
+  // True if warming up is worth its cost: the last batch had many SAs, which are more than the
+  // CPU's caches hold, or many new flows.
   bool due() const { return due_; }
-  void CountMiss() { ++misses_; }
+  void CountNewFlow() { ++new_flows_; }
   void CountRun() { ++runs_; }
   // Call after each batch.
   void EndBatch(const DataPath& path) {
-    const bool many_sas = path.sad.reachable() > kManySas;
-    const bool many = many_sas || path.spd.size(PolicyDirection::kOut) > kManyPolicies;
-    due_ = (runs_ > kMany && many_sas) || (misses_ > kMany && many);
+    due_ = (runs_ > kMany && path.sad.reachable() > kManySas) || new_flows_ > kMany;
     runs_ = 0;
-    misses_ = 0;
+    new_flows_ = 0;
+    packets_ = 0;
   }
 
   // Call before a batch is processed. Outbound() decides new flows and has `decider` store them.
@@ -36,21 +35,38 @@ class WarmUp {
                 FlowDecider* decider);
   void Inbound(const WorkerContext& ctx, std::span<Packet* const> packets);
 
+  // The set of the flow cache in which Outbound() found the flow of the batch's packet `index`.
+  // False: it did not look.
+  bool SetOf(uint32_t index, uint32_t* set) const {
+    *set = sets_[index];
+    return index < packets_;
+  }
+  // The SA that Inbound() found for the batch's packet `index`; nullptr: none, or it may be another
+  // by now. The caller compares its name.
+  const Sa* SaOf(uint32_t index, uint64_t generation) const {
+    return index < packets_ && generation == generation_ ? sas_[index] : nullptr;
+  }
+
  private:
   static constexpr uint32_t kMany = kMaxBatch / 8;
   static constexpr std::size_t kManySas = 128;
-  static constexpr std::size_t kManyPolicies = 512;
   struct Flow {
-    IpPacketView ip;
+    FlowKey key;
     uint64_t tag = 0;
+    uint32_t set = 0;
     const OutboundSa* sa = nullptr;
   };
+  bool ReadFlow(const DataPath& path, uint8_t interface, const Packet& packet, Flow* flow) const;
   void Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* const> fresh,
               FlowDecider* decider);
 
   bool due_ = false;
   uint32_t runs_ = 0;
-  uint32_t misses_ = 0;
+  uint32_t new_flows_ = 0;
+  uint32_t packets_ = 0;  // in sets_ or sas_, by direction
+  std::array<uint32_t, kMaxBatch> sets_{};
+  std::array<const Sa*, kMaxBatch> sas_{};
+  uint64_t generation_ = 0;  // of sas_
   std::array<Flow, kMaxBatch> flows_;
 };
 

@@ -55,13 +55,6 @@ void Sad::CountChoosy(const Sa& sa, uint32_t change) {
   if (!sa.admits_all()) of_some_flows_.fetch_add(change, std::memory_order_relaxed);
 }
 
-Sa* Sad::LookupInbound(Spi spi, const IpAddress& daddr, IpFamily family, uint8_t proto) const {
-  return inbound_.Find(InboundHash(spi, daddr, proto), [&](const Sa* sa) {
-    const SaSpec& spec = sa->spec();
-    return spec.spi == spi && spec.family == family && spec.proto == proto && spec.daddr == daddr;
-  });
-}
-
 OutboundSa* Sad::ResolveOutbound(const OutboundQuery& query, const FlowKey& flow) const {
   const auto fits = [&](const Sa* sa) {
     const SaSpec& spec = sa->spec();

@@ -29,7 +29,31 @@ class Sad {
   // --- Workers ---
   // The SA for a packet to `daddr` with this SPI, whatever its mark; nullptr if there is none. The
   // result may be larval or dead: the caller checks its state.
-  Sa* LookupInbound(Spi spi, const IpAddress& daddr, IpFamily family, uint8_t proto) const;
+  Sa* LookupInbound(Spi spi, const IpAddress& daddr, IpFamily family, uint8_t proto) const {
+    return LookupInbound({spi, daddr, family, proto});
+  }
+  // What a packet names its SA by, with the hash of it.
+  struct InboundName {
+    InboundName() = default;
+    InboundName(Spi of_packet, const IpAddress& to, IpFamily of_address, uint8_t number)
+        : spi(of_packet),
+          daddr(to),
+          family(of_address),
+          proto(number),
+          hash(InboundHash(spi, daddr, proto)) {}
+    bool Names(const Sa& sa) const {
+      const SaSpec& spec = sa.spec();
+      return spec.spi == spi && spec.family == family && spec.proto == proto && spec.daddr == daddr;
+    }
+    Spi spi;
+    IpAddress daddr;
+    IpFamily family = IpFamily::kUnspec;
+    uint8_t proto = 0;
+    uint64_t hash = 0;
+  };
+  Sa* LookupInbound(const InboundName& name) const {
+    return inbound_.Find(name.hash, [&](const Sa* sa) { return name.Names(*sa); });
+  }
 
   // A policy template as a query, with addresses resolved. `saddr` any = not decided.
   struct OutboundQuery {
@@ -69,17 +93,14 @@ class Sad {
   // Prefetches for a later look-up. Call with step 0 … kPrefetchSteps-1, with other work in
   // between.
   static constexpr int kPrefetchSteps = 2;
-  void PrefetchInbound(Spi spi, const IpAddress& daddr, uint8_t proto, int step) const {
-    Prefetch(inbound_, InboundHash(spi, daddr, proto), step);
+  void PrefetchInbound(const InboundName& name, int step) const {
+    Prefetch(inbound_, name.hash, step);
   }
   void PrefetchOutbound(const OutboundQuery& query, int step) const {
     Prefetch(outbound_, OutboundHash(query.reqid, query.daddr, query.proto), step);
   }
   // The first candidate after the last prefetch step; nullptr if none. A look-up may find another
   // SA.
-  const Sa* PeekInbound(Spi spi, const IpAddress& daddr, uint8_t proto) const {
-    return inbound_.First(InboundHash(spi, daddr, proto));
-  }
   const Sa* PeekOutbound(const OutboundQuery& query) const {
     return outbound_.First(OutboundHash(query.reqid, query.daddr, query.proto));
   }
