@@ -126,6 +126,7 @@ class Cygnet:
     def __init__(self, build):
         self.daemon = os.path.join(build, "src/daemon/cygnetd/cygnetd")
         self.command = os.path.join(build, "src/cli/cygnet")
+        self.web = os.path.join(build, "src/web/cygnet-web")
         for path in (self.daemon, self.command):
             if not os.path.exists(path):
                 raise LabError(f"{path} is not there: build first")

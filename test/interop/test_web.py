@@ -189,7 +189,7 @@ class Alone(suite.Case):
         cls.host.ns.ip("link set wire0 up")
 
     def start(self, *options):
-        return self.host.ns.run([webkit.program(self.host), "--user", "root", *options], check=False, timeout=20)
+        return self.host.ns.run([self.host.cygnet.web, "--user", "root", *options], check=False, timeout=20)
 
     def test_beyond_loopback_only_with_tls_and_token(self):
         for address in ("0.0.0.0", "::"):

@@ -35,7 +35,7 @@ class Server:
             entry = pwd.getpwnam(self.user)
             os.chown(self.folder, entry.pw_uid, entry.pw_gid)
         self.log_path = os.path.join(host.workdir, "web.log")
-        argv = [program(host), "--user", self.user, *options]
+        argv = [host.cygnet.web, "--user", self.user, *options]
         if history:
             argv += ["--history", os.path.join(self.folder, "history.db")]
         with open(self.log_path, "w", encoding="utf-8") as log:
@@ -73,10 +73,6 @@ class Server:
     def close(self):
         self.end()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def program(host):
-    return os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(host.cygnet.command))), "src/web/cygnet-web")
 
 
 def make_certificate(key_path, certificate_path):
