@@ -205,6 +205,32 @@ class Profiles(suite.Case):
             self.assertRegex(read("debian", "apparmor", unit), rf"(?m)^profile {unit} flags=\(complain\) {{$")
 
 
+class Container(unittest.TestCase):
+    """The Containerfile as far as it can be judged without docker; test/long/fresh_machine.sh follows it."""
+
+    def setUp(self):
+        text = "\n".join(lines(ROOT, "etc/Containerfile")).replace("\\\n", " ")
+        self.steps = [line.split(maxsplit=1) for line in text.splitlines()]
+
+    def of(self, word):
+        return [rest for first, rest in self.steps if first == word]
+
+    def test_its_words(self):
+        self.assertEqual({word for word, _ in self.steps}, {"FROM", "COPY", "RUN", "WORKDIR"})
+        self.assertEqual(self.of("FROM"), ["debian:12 AS build", "debian:12"])
+        self.assertEqual([copy.split()[0] for copy in self.of("COPY")], [".", "--from=build"])
+
+    def test_its_commands_are_shell(self):
+        for command in self.of("RUN"):
+            self.assertEqual(run("dash", "-n", "-c", command).stderr, "")
+
+    def test_the_page_has_its_last_stage(self):
+        self.assertIn(re.sub(r" && +rm .*", "", self.of("RUN")[-1]), read("doc", "installing.md"))
+
+    def test_no_builds_of_this_machine_go_in(self):
+        self.assertIn("build", lines(ROOT, ".dockerignore"))
+
+
 class Versions(unittest.TestCase):
     """The version by tag, in repositories of one file."""
 

@@ -7,7 +7,7 @@
 #     etc/Containerfile, the first stage on this machine and the last one on another
 #
 # Needs root, debootstrap, a network and an hour; exit status 77: cannot be done here.
-# CYGNET_MIRROR: another archive.
+# CYGNET_MIRROR: another archive. CYGNET_PACKAGES: a folder with the packages, instead of the first stage.
 set -euo pipefail
 source_tree=$(cd "$(dirname "$0")/../.." && pwd)
 steps=${1:-all}
@@ -26,8 +26,12 @@ debootstrap --variant=minbase --include=ca-certificates bookworm "$machine" "$mi
 rm -f "$machine.log"
 echo "deb $mirror bookworm main" >"$machine/etc/apt/sources.list"
 cp /etc/resolv.conf "$machine/etc/resolv.conf"
-mkdir "$machine/cygnet"
-tar -C "$source_tree" --exclude=./build --exclude=./.git -cf - . | tar -C "$machine/cygnet" -xf -
+if [ "$steps" = container ]; then
+  git clone -q "$source_tree" "$machine/cygnet"
+else
+  mkdir "$machine/cygnet"
+  tar -C "$source_tree" --exclude=./build --exclude=./.git -cf - . | tar -C "$machine/cygnet" -xf -
+fi
 
 # Mounts are this namespace's, and end with it.
 on_the_machine() {
@@ -46,17 +50,23 @@ commands_of_stage() {
     sed -e ':a' -e '/\\$/{N;s/\\\n//;ba' -e '}' | sed -n 's/^RUN //p'
 }
 
-if [ "$steps" = container ]; then
-  while read -r command; do on_the_machine "$command" </dev/null; done < <(commands_of_stage 1)
-  image=$machine/image
-  mv "$image" "$machine.image"
-  mv "$machine" "$machine.built"
-  trap 'rm -rf --one-file-system "$machine" "$machine.built" "$machine.image"' EXIT
+# Debian 12 alone: what debian:12 is.
+bare_machine() {
   debootstrap --variant=minbase bookworm "$machine" "$mirror" >/dev/null
   echo "deb $mirror bookworm main" >"$machine/etc/apt/sources.list"
   cp /etc/resolv.conf "$machine/etc/resolv.conf"
-  mkdir -p "$machine/cygnet"
-  cp -a "$machine.image/." "$machine/"
+  mkdir -p "$machine/cygnet" "$machine/packages"
+}
+
+if [ "$steps" = container ]; then
+  packages=${CYGNET_PACKAGES:-$machine/packages}
+  if [ -z "${CYGNET_PACKAGES:-}" ]; then
+    while read -r command; do on_the_machine "$command" </dev/null; done < <(commands_of_stage 1)
+  fi
+  mv "$machine" "$machine.built"
+  trap 'rm -rf --one-file-system "$machine" "$machine.built"' EXIT
+  bare_machine
+  cp "${packages/#$machine/$machine.built}"/cygnet_*.deb "$machine/packages"
   awk '/^<!-- file card.sh -->$/{on=1; next} on && /^```$/{if (seen) exit; seen=1; next} seen' \
     "$source_tree/doc/ci_card.md" >"$machine/card.sh"
   while read -r command; do on_the_machine "$command" </dev/null; done < <(commands_of_stage 2)

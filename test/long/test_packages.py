@@ -24,9 +24,9 @@ PATIENCE = 600  # seconds; a machine that is busy is slow
 CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 
 
-def why_not():
-    """Why no machine can be had here; "": it can."""
-    missing = [p for p in ("debootstrap", "unshare", "nsenter") if shutil.which(p) is None]
+def why_not(*programs):
+    """Why no machine, which needs `programs`, can be had here; "": it can."""
+    missing = [p for p in ("debootstrap", "unshare", "nsenter", *programs) if shutil.which(p) is None]
     if missing:
         return f"not installed: {', '.join(missing)}"
     if os.getuid() != 0:
@@ -95,6 +95,27 @@ class Reproducible(unittest.TestCase):
                     self.assertTrue(filecmp.cmp(f"{first}/{name}", f"{top}/second/{name}", shallow=False))
 
 
+def packages(top):
+    """The packages to be tested, those of the version before, and the folder of the machine; `top` is temporary."""
+    built = os.environ.get("CYGNET_PACKAGES") or f"{top}/built"
+    if not os.path.exists(built):
+        build(built)
+    new = f"{top}/new"
+    os.makedirs(new)
+    for path in glob.glob(f"{built}/*.deb"):
+        if "-dbgsym_" not in path:
+            shutil.copy(path, new)
+    path, = glob.glob(f"{new}/cygnet_*.deb")
+    with open(f"{new}/version", "w", encoding="ascii") as f:
+        f.write(run("dpkg-deb", "-f", path, "Version"))
+    repack(new, f"{top}/old", "0.0.1", "# of the version before\n")
+    return new, f"{top}/old", os.environ.get("CYGNET_MACHINE") or f"{top}/machine"
+
+
+def tell(lines):
+    print("\n".join(line[2:] for line in lines if line.startswith("T ")), file=sys.stderr)
+
+
 class Machine(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -102,22 +123,8 @@ class Machine(unittest.TestCase):
             raise unittest.SkipTest(why)
         folder = tempfile.TemporaryDirectory(prefix="cygnet-machine-", dir="/var/tmp")
         cls.addClassCleanup(folder.cleanup)
-        top = folder.name
-        new = os.environ.get("CYGNET_PACKAGES") or f"{top}/new"
-        if not os.path.exists(new):
-            build(new)
-        packages = f"{top}/packages"
-        os.makedirs(packages)
-        for path in glob.glob(f"{new}/*.deb"):
-            if "-dbgsym_" not in path:
-                shutil.copy(path, packages)
-        path, = glob.glob(f"{packages}/cygnet_*.deb")
-        version = run("dpkg-deb", "-f", path, "Version").strip()
-        with open(f"{packages}/version", "w", encoding="ascii") as f:
-            f.write(version + "\n")
-        repack(packages, f"{top}/old", "0.0.1", "# of the version before\n")
-        where = os.environ.get("CYGNET_MACHINE") or f"{top}/machine"
-        run(f"{HERE}/make_root.sh", where, f"{top}/old", packages)
+        new, old, where = packages(folder.name)
+        run(f"{HERE}/make_root.sh", where, old, new)
         cls.lines = [line for number in ("1", "2", "3") for line in cls.boot(f"{where}/root", number)]
 
     @classmethod
@@ -137,7 +144,7 @@ class Machine(unittest.TestCase):
             machine.wait(PATIENCE)
             machine.stdout.close()
         lines = said.stdout.splitlines()
-        print("\n".join(line[2:] for line in lines + said.stderr.splitlines() if line.startswith("T ")), file=sys.stderr)
+        tell(lines + said.stderr.splitlines())
         if "T end" not in lines:
             raise AssertionError(f"boot {number} did not come to its end:\n{said.stdout[-3000:]}\n{said.stderr[-3000:]}")
         return lines
@@ -145,6 +152,22 @@ class Machine(unittest.TestCase):
     def test_every_step(self):
         self.assertEqual([line for line in self.lines if line.startswith("T bad")], [])
         self.assertGreater(sum(line.startswith("T ok") for line in self.lines), 40)
+
+
+class Confined(unittest.TestCase):
+    """AppArmor's profiles enforced, by the kernel of Debian 12 in a virtual machine."""
+
+    def test_every_step(self):
+        if why := why_not("qemu-system-x86_64", "cpio"):
+            self.skipTest(why)
+        with tempfile.TemporaryDirectory(prefix="cygnet-machine-", dir="/var/tmp") as top:
+            new, old, where = packages(top)
+            run(f"{HERE}/make_root.sh", where, old, new, "vm")
+            lines = run(f"{HERE}/boot_vm.sh", f"{where}/root").replace("\r", "").splitlines()
+        tell(lines)
+        self.assertIn("T end", lines, "\n".join(lines[-30:]))
+        self.assertEqual([line for line in lines if line.startswith("T bad")], [])
+        self.assertGreater(sum(line.startswith("T ok") for line in lines), 20)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 # The file system of the machine of test_packages.py: Debian 12, two versions of the packages in /root, and
 # what they depend on in apt's cache, because the machine has no network.
 #
-#   make_root.sh FOLDER OLD NEW    FOLDER/root; OLD and NEW have packages
+#   make_root.sh FOLDER OLD NEW       FOLDER/root; OLD and NEW have packages
+#   make_root.sh FOLDER OLD NEW vm    with a kernel; the packages are installed, and the unit "steps" runs confined.sh
 #
 # FOLDER/root.tar keeps the system for the next run. CYGNET_MIRROR: another archive.
 set -euo pipefail
-folder=$1 old=$2 new=$3
+folder=$1 old=$2 new=$3 kind=${4:-}
 here=$(cd "$(dirname "$0")" && pwd)
 mirror=${CYGNET_MIRROR:-http://deb.debian.org/debian}
 system=iproute2,iputils-ping,tcpdump,nftables,procps,apparmor,systemd-sysv,udev,dbus,ca-certificates
@@ -37,7 +38,33 @@ fi
 
 cp -r "$old" "$root/root/old"
 cp -r "$new" "$root/root/new"
-install -m 755 "$here/guest.sh" "$root/root/guest.sh"
-in_root "cd /root && apt-get -qy install --download-only --no-install-recommends ./old/cygnet_*.deb ./old/cygnet-web_*.deb"
-in_root "systemctl enable systemd-networkd >/dev/null 2>&1"
-ln -sf /dev/null "$root/etc/systemd/system/console-getty.service"
+install -m 755 "$here"/guest.sh "$here"/guest_lib.sh "$here"/confined.sh "$root/root"
+if [ "$kind" != vm ]; then
+  in_root "cd /root && apt-get -qy install --download-only --no-install-recommends ./old/cygnet_*.deb ./old/cygnet-web_*.deb"
+  in_root "systemctl enable systemd-networkd >/dev/null 2>&1"
+  ln -sf /dev/null "$root/etc/systemd/system/console-getty.service"
+  exit
+fi
+
+in_root "cd /root && apt-get -qy install --no-install-recommends apparmor-utils ethtool kmod ./new/cygnet_*.deb ./new/cygnet-web_*.deb"
+# The kernel without what its package needs to be started from a disk.
+in_root "mkdir /root/kernel && cd /root/kernel &&
+  apt-get -q download \$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p') &&
+  dpkg -x linux-image-*.deb . && mkdir -p /lib/modules && mv lib/modules/* /lib/modules && mv boot/vmlinuz-* /boot &&
+  cd / && rm -r /root/kernel && depmod \$(ls /lib/modules)"
+cat >"$root/etc/systemd/system/steps.service" <<'END'
+[Unit]
+After=multi-user.target
+SuccessAction=poweroff
+FailureAction=poweroff
+[Service]
+Type=oneshot
+ExecStart=/root/confined.sh
+StandardOutput=tty
+StandardError=journal
+TTYPath=/dev/ttyS0
+[Install]
+WantedBy=graphical.target
+END
+in_root "systemctl enable steps.service && systemctl set-default graphical.target &&
+  systemctl mask serial-getty@ttyS0.service getty@tty1.service" 2>/dev/null
