@@ -5,6 +5,7 @@ replay of capture files, and what an idle daemon costs.
 
 import os
 import re
+import shutil
 import socket
 import struct
 import threading
@@ -125,6 +126,24 @@ class Ports(suite.Case):
                     self.assertEqual((stats["rx_dropped"], stats["tx_copied"]), (0, 0))
                     self.assertEqual(host.drops(), {})
                 self.end(west, east)
+
+    def test_af_xdp_with_the_rights_of_the_unit(self):
+        """af-xdp.conf adds CAP_BPF. libxdp's own program also needed CAP_SYS_ADMIN, so the unit never got AF_XDP."""
+        if labkit.in_user_namespace() or os.stat("/dev/net/tun").st_mode & 0o006 != 6:
+            self.skipTest("only root can become another user, who needs /dev/net/tun")
+        host = labkit.Host("unit", suite.cygnet(), self.workdir)
+        self.addCleanup(suite.close_host, host)
+        os.chmod(self.workdir, 0o755)
+        program = shutil.copy(host.cygnet.daemon, self.workdir)
+        rights = "-all,+net_admin,+net_raw,+audit_write,+bpf"
+        host.cygnet.daemon, host.options = "setpriv", [
+            "--reuid=nobody", "--regid=nogroup", "--clear-groups", f"--inh-caps={rights}", f"--ambient-caps={rights}",
+            f"--bounding-set={rights}", "--no-new-privs", program]
+        host.ns.ip("link add wire0 type veth peer name far")
+        host.ns.ip("link set wire0 up")
+        host.start([{"driver": "af_xdp", "offload": "no"}], "[pools]\nsmall = 1024")
+        self.assertRegex(host.log(), "AF_XDP on wire0: mode native")
+        self.end(host)
 
     def test_af_xdp_wants_a_queue_for_each_worker(self):
         host = labkit.Host("narrow", suite.cygnet(), self.workdir)

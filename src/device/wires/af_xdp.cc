@@ -113,10 +113,10 @@ Result<std::unique_ptr<Port>> XdpPort::Create(const DriverParams& params) {
   port->Start(params.wire, *facts, queues);
   port->jumbo_ = facts->mtu > kPlainMtu;
   std::string mode = "native";
-  const int native = port->Open(queues, XDP_FLAGS_DRV_MODE);
+  const int native = port->Open(queues, XDP_FLAGS_DRV_MODE, true);
   if (native != 0) {
     mode = std::string("generic (native: ") + std::strerror(native) + ")";
-    const int generic = port->Open(queues, XDP_FLAGS_SKB_MODE);
+    const int generic = port->Open(queues, XDP_FLAGS_SKB_MODE, true);
     if (generic != 0) {
       if (generic == EINVAL) CYGNET_RETURN_IF_ERROR(CheckRoom(params.wire, *facts));
       return MakeError(static_cast<Errc>(generic),
@@ -140,7 +140,7 @@ Result<std::unique_ptr<XdpPort>> XdpPort::OpenSockets(const std::string& interfa
   }
   std::unique_ptr<XdpPort> port(new XdpPort(pool));
   port->Start(interface, facts, facts.receive_queues * sharers);
-  const int error = port->Open(facts.receive_queues, 0, XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD);
+  const int error = port->Open(facts.receive_queues, 0, false);
   if (error == 0) return port;
   return MakeError(static_cast<Errc>(error), "AF_XDP on " + interface + ": " + Explain(error));
 }
@@ -158,7 +158,7 @@ void XdpPort::Start(const std::string& interface, const WireFacts& facts, uint32
 
 // Returns 0 or an errno. The size of the pool's chunks is not a power of two, hence "unaligned".
 // Zero-copy would need them in huge pages, so the kernel is set to copy.
-int XdpPort::Open(uint32_t queues, uint32_t mode, uint32_t library_flags) {
+int XdpPort::Open(uint32_t queues, uint32_t mode, bool with_program) {
   const xsk_umem_config umem_config{.fill_size = kRing,
                                     .comp_size = kRing,
                                     .frame_size = pool_->capacity(),
@@ -167,14 +167,11 @@ int XdpPort::Open(uint32_t queues, uint32_t mode, uint32_t library_flags) {
   xsk_socket_config config{};
   config.rx_size = kRing;
   config.tx_size = kRing;
-  config.libxdp_flags = library_flags;
+  config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
   config.xdp_flags = mode;
   config.bind_flags = XDP_COPY | XDP_USE_NEED_WAKEUP;
-  if (jumbo_) {
-    config.bind_flags |= kUseSeveralBuffers;
-    config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
-  }
-  int error = jumbo_ ? program_.Load(queues) : 0;
+  if (jumbo_) config.bind_flags |= kUseSeveralBuffers;
+  int error = with_program ? program_.Load(queues, jumbo_) : 0;
   for (uint32_t i = 0; i < queues && error == 0; ++i) {
     queues_.push_back(std::make_unique<Queue>());
     Queue& q = *queues_.back();
@@ -186,9 +183,9 @@ int XdpPort::Open(uint32_t queues, uint32_t mode, uint32_t library_flags) {
     }
     error = -xsk_socket__create_shared(&q.socket, name_.c_str(), i, umem_, &q.receive, &q.transmit,
                                        &q.fill, &q.completion, &config);
-    if (error == 0 && jumbo_) error = -xsk_socket__update_xskmap(q.socket, program_.map());
+    if (error == 0 && with_program) error = -xsk_socket__update_xskmap(q.socket, program_.map());
   }
-  if (error == 0 && jumbo_) error = program_.Attach(ifindex_, mode);
+  if (error == 0 && with_program) error = program_.Attach(ifindex_, mode);
   if (error != 0) Close();
   return error;
 }

@@ -1,7 +1,7 @@
 // Driver "af_xdp": a wire interface through AF_XDP sockets, one per queue. The small packet pool is
-// the UMEM: Cygnet receives and sends frames in its packets without a copy. The kernel's XDP
-// program (libxdp's own) takes frames before the host's stack and the wire fence see them. A jumbo
-// frame comes and goes in several packets of the pool (Linux 6.6), by a copy and another program.
+// the UMEM: Cygnet receives and sends frames in its packets without a copy. An XDP program takes
+// frames before the host's stack and the wire fence see them. A jumbo frame comes and goes in
+// several packets of the pool (Linux 6.6), by a copy.
 #pragma once
 
 #include <xdp/xsk.h>
@@ -67,7 +67,8 @@ class XdpPort final : public Port {
   static constexpr uint32_t kRing = 4096;
 
   explicit XdpPort(PacketPool* pool) : pool_(pool), held_(pool->count(), 0) {}
-  int Open(uint32_t queues, uint32_t mode, uint32_t library_flags = 0);
+  // `with_program`: one that hands all frames to the sockets.
+  int Open(uint32_t queues, uint32_t mode, bool with_program);
   void Start(const std::string& interface, const WireFacts& facts, uint32_t shares);
   void Close();
 

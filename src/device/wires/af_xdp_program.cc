@@ -9,7 +9,7 @@
 namespace cygnet {
 
 // return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS)
-int XdpProgram::Load(uint32_t queues) {
+int XdpProgram::Load(uint32_t queues, bool several_buffers) {
   map_ = UniqueFd(bpf_map_create(BPF_MAP_TYPE_XSKMAP, "cygnet_sockets", sizeof(uint32_t),
                                  sizeof(uint32_t), queues, nullptr));
   if (!map_.valid()) return errno;
@@ -39,8 +39,8 @@ int XdpProgram::Load(uint32_t queues) {
   };
   LIBBPF_OPTS(bpf_prog_load_opts, options);
   options.expected_attach_type = BPF_XDP;
-  options.prog_flags = BPF_F_XDP_HAS_FRAGS;
-  program_ = UniqueFd(bpf_prog_load(BPF_PROG_TYPE_XDP, "cygnet_jumbo", "GPL", code,
+  if (several_buffers) options.prog_flags = BPF_F_XDP_HAS_FRAGS;
+  program_ = UniqueFd(bpf_prog_load(BPF_PROG_TYPE_XDP, "cygnet_wire", "GPL", code,
                                     sizeof(code) / sizeof(code[0]), &options));
   return program_.valid() ? 0 : errno;
 }
