@@ -145,28 +145,41 @@ class Scripts(suite.Case):
                         "echo PRIVATE > ledger.jsonl.key && touch ledger.jsonl numbers numbers.lock /run/cygnet/restart "
                         "/etc/cygnet/cygnetd.toml /var/lib/cygnet-web/history.db")
 
-    def upgrade(self, accepted):
-        """What an upgrade does to a cygnetd that runs; the program is a stand-in that (does not) accept."""
+    def upgrade(self, accepted, before=":"):
+        """What an upgrade does to a cygnetd that runs; the program is a stand-in that (does not) accept. `before` is run
+        first."""
         self.fill()
         answer = "exit 0" if accepted else "echo device nic0: unknown key >&2; exit 1"
         self.host.shell(
-            "mkdir -p /run/systemd/system && id cygnet >/dev/null 2>&1 || useradd --system cygnet; "
+            "mkdir -p /run/systemd/system && id cygnet >/dev/null 2>&1 || useradd --system cygnet; chown cygnet /var/lib/cygnet; "
             f"printf '#!/bin/sh\\n{answer}\\n' > /usr/sbin/cygnetd; chmod 755 /usr/sbin/cygnetd; "
             "printf '#!/bin/sh\\necho \"$@\" >> /run/asked\\n' > /usr/local/bin/deb-systemd-invoke; "
-            "chmod 755 /usr/local/bin/deb-systemd-invoke; : > /run/asked")
+            "chmod 755 /usr/local/bin/deb-systemd-invoke; cp /usr/local/bin/deb-systemd-invoke /usr/local/bin/systemctl; "
+            ": > /run/asked")
+        self.host.shell(before)
         said = self.script("cygnet.postinst", "configure", "0.0.1")
         return said, self.host.shell("cat /run/asked")
 
     def test_an_upgrade_restarts_without_waiting(self):
         said, asked = self.upgrade(accepted=True)
         self.assertEqual("", said)
-        self.assertEqual("daemon-reload\n-- try-restart cygnetd.service --no-block\n", asked)
+        self.assertEqual("--system daemon-reload\n-- try-restart cygnetd.service --no-block\n", asked)
 
     def test_an_upgrade_that_refuses_the_configuration_leaves_the_daemon(self):
         said, asked = self.upgrade(accepted=False)
         self.assertIn("unknown key", said)
         self.assertIn("systemctl restart cygnetd", said)
-        self.assertEqual("daemon-reload\n", asked)
+        self.assertEqual("--system daemon-reload\n", asked)
+
+    def test_an_upgrade_on_a_full_disk_leaves_the_daemon(self):
+        """A restarted cygnetd would have to record the keys of its SAs, and could not."""
+        try:
+            said, asked = self.upgrade(True, "mount -t tmpfs -o size=8k,mode=777 tmpfs /var/lib/cygnet; "
+                                             "head -c 8k /dev/zero > /var/lib/cygnet/all-of-it")
+        finally:
+            self.host.shell("umount /var/lib/cygnet")
+        self.assertIn("make room, then: systemctl restart cygnetd", said)
+        self.assertEqual("--system daemon-reload\n", asked)
 
     def test_a_first_installation_starts_nothing(self):
         self.upgrade(accepted=True)

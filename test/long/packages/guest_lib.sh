@@ -58,7 +58,7 @@ peer_protects() {
 ping_peer() { ping -n -q -c 1 -W 1 $PEER; }
 # clear_on_wire COMMAND...: runs it; true if a frame of this host was on the wire in clear meanwhile.
 clear_on_wire() {
-  in_peer timeout 20 tcpdump -n -l -U -i eth2 -w /root/wire.pcap "ip src $LOCAL and not esp" 2>/root/tcpdump.log &
+  in_peer timeout 120 tcpdump -n -l -U -i eth2 -w /root/wire.pcap "ip src $LOCAL and not esp" 2>/root/tcpdump.log &
   local dump=$!
   until_ok 5 grep -q listening /root/tcpdump.log
   "$@" >/dev/null 2>&1

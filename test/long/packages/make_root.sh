@@ -40,7 +40,8 @@ cp -r "$old" "$root/root/old"
 cp -r "$new" "$root/root/new"
 install -m 755 "$here"/guest.sh "$here"/guest_lib.sh "$here"/confined.sh "$root/root"
 if [ "$kind" != vm ]; then
-  in_root "cd /root && apt-get -qy install --download-only --no-install-recommends ./old/cygnet_*.deb ./old/cygnet-web_*.deb"
+  in_root "cd /root && apt-get -qy install --download-only --no-install-recommends \
+    charon-systemd strongswan-swanctl ./old/cygnet_*.deb ./old/cygnet-web_*.deb"
   in_root "systemctl enable systemd-networkd >/dev/null 2>&1"
   ln -sf /dev/null "$root/etc/systemd/system/console-getty.service"
   exit
