@@ -6,7 +6,7 @@
 
 profile() { grep -x "$1 ($2)" /sys/kernel/security/apparmor/profiles; }
 config() {
-  printf '[numbers]\nstore = "file"\n%s\n[[device]]\nname = "nic0"\nwire = "eth1"\npersist = true\nverify = 1\n%s\n' \
+  printf '[numbers]\nstore = "file"\n%s\n[[device]]\nname = "nic0"\nwire = "eth1"\npersist = true\noffload = "auto"\nverify = 1\n%s\n' \
     "$1" "$2" >/etc/cygnet/cygnetd.toml
 }
 pings() { ping -n -q -c 5 -i 0.3 -W 3 $PEER; }
@@ -19,7 +19,7 @@ step() {
   dmesg --clear
 }
 stored() { [ -s /var/lib/cygnet/ledger.jsonl ] && [ -s /var/lib/cygnet/ledger.jsonl.key ] && [ -s /var/lib/cygnet/numbers ]; }
-evidence() { cygnet sim dev nic0 wrong-icv out 5; ping -n -q -c 5 -i 0.3 -W 1 $PEER; [ -s /var/lib/cygnet/evidence-nic0.pcapng ]; }
+evidence() { cygnet sim dev nic0 wrong-icv out 5; ping -n -q -c 5 -i 0.3 -W 1 $PEER; [ -s /srv/ledger/evidence-nic0.pcapng ]; }
 restarted() { local before; before=$(pid); systemctl restart cygnetd && [ "$(pid)" != "$before" ]; }
 history() { [ -s /var/lib/cygnet-web/history.db ]; }
 
@@ -52,12 +52,10 @@ step "ledger, its key and numbers are written" until_ok 30 stored
 step "a reload" systemctl reload cygnetd
 step "a restart" restarted
 step "its SAs went on" until_ok 60 pings
-step "a device that lies leaves an evidence" until_ok 30 evidence
 step "doctor" sh -c "cygnet doctor; [ \$? -ne 1 ]"
 step "cygnet-web starts" systemctl start cygnet-web
 check "confined, too" confined cygnet-web enforce
 step "its metrics" until_ok 60 eval "fetch /metrics | grep -q cygnet_sa"
-step "its history" until_ok 60 history
 mkdir -p /etc/systemd/system/cygnetd.service.d
 cp /usr/share/cygnet/af-xdp.conf /etc/systemd/system/cygnetd.service.d/
 systemctl daemon-reload
@@ -78,5 +76,7 @@ check "the local part" apparmor_parser -r /etc/apparmor.d/cygnetd
 systemctl restart cygnetd
 dmesg --clear
 step "allows it" until_ok 60 test -s /srv/ledger/ledger.jsonl
+step "the page's history" until_ok 60 history
+step "a device that lies leaves an evidence" until_ok 60 evidence
 step "an orderly end" systemctl stop cygnetd cygnet-web
 echo "T end"

@@ -75,7 +75,7 @@ in_use() {
   ping -n -i 0.02 -w 120 $PEER >/root/ping.log 2>&1 &
   local pings=$!
   sleep 0.5
-  check "$name installs" "$@"
+  check "$name" "$@"
   check "$name: cygnetd is another process" until_ok 20 eval "[ \$(pid) != $before ] && running cygnetd"
   sleep 1
   kill -INT $pings

@@ -16,9 +16,9 @@ check() {
 }
 not() { ! "$@"; }
 until_ok() {
-  local seconds=$1 i
+  local end=$((SECONDS + $1))
   shift
-  for ((i = 0; i < seconds * 10; ++i)); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; done
+  while [ $SECONDS -lt $end ]; do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; done
   "$@"
 }
 running() { [ "$(systemctl is-active "$1")" = active ]; }
