@@ -42,7 +42,8 @@ class Host {
 
   Result<HostWay> Find(const MtuQuery& query) {
     std::vector<ParsedAddress> own;
-    for (const HostAddress& address : *network_->Addresses()) own.push_back(address.at);
+    const auto addresses = network_->Addresses();  // outlives the loop
+    for (const HostAddress& address : *addresses) own.push_back(address.at);
     return FindHostWay(
         {.route = [this](const RouteQuestion& q) { return network_->AskRoute(q); },
          .rules = [this](IpFamily family) { return network_->Rules(family); },
