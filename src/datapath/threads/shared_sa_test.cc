@@ -173,7 +173,7 @@ class SharedSaTest : public testing::TestWithParam<bool> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Wires, SharedSaTest, testing::Bool(),
-                         [](const auto& info) { return info.param ? "SoftwareNic" : "Plain"; });
+                         [](const auto& kind) { return kind.param ? "SoftwareNic" : "Plain"; });
 
 // The wait for a worker that the scheduler does not run is bounded, so on a busy machine a round
 // may lose packets. Without ordering, every round loses some percent.

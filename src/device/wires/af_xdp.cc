@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "base/log.h"
 
@@ -183,6 +184,7 @@ int XdpPort::Open(uint32_t queues, uint32_t mode, bool with_program) {
     }
     error = -xsk_socket__create_shared(&q.socket, name_.c_str(), i, umem_, &q.receive, &q.transmit,
                                        &q.fill, &q.completion, &config);
+    if (error == 0) FillFirst(&q);
     if (error == 0 && with_program) error = -xsk_socket__update_xskmap(q.socket, program_.map());
   }
   if (error == 0 && with_program) error = program_.Attach(ifindex_, mode);
@@ -199,16 +201,14 @@ void XdpPort::Close() {
   queues_.clear();
   if (umem_ != nullptr) (void)xsk_umem__delete(umem_);
   umem_ = nullptr;
-}
-
-XdpPort::~XdpPort() {
-  Close();
   for (uint32_t i = 0; i < held_.size(); ++i) {
-    if (held_[i] == 0) continue;
+    if (std::exchange(held_[i], uint8_t{0}) == 0) continue;
     Packet* packet = pool_->at(i);
     pool_->Give(&packet, 1);
   }
 }
+
+XdpPort::~XdpPort() { Close(); }
 
 int XdpPort::wait_fd(uint32_t queue) const { return xsk_socket__fd(queues_[queue]->socket); }
 

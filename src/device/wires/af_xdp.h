@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,8 @@ class XdpPort final : public Port {
   Packet* Reclaim(uint64_t address);
   void TakeBackSent(Queue* queue, DropSink* sink);
   void Refill(Queue* queue, DropSink* sink);
+  void FillFirst(Queue* queue);
+  bool GiveToKernel(Queue* queue, std::span<Packet* const> packets);
   // The frame that ends with this piece; nullptr: it does not end, or is dropped.
   static Packet* Join(Queue* queue, Packet* piece, bool more, DropSink* sink);
   Packet* IntoPool(Queue* queue, Packet* packet, DropSink* sink);

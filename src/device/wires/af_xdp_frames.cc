@@ -46,11 +46,22 @@ void XdpPort::Refill(Queue* queue, DropSink* sink) {
     if (packets[n] == nullptr) break;
     ++n;
   }
+  if (GiveToKernel(queue, {packets.data(), n})) return;
+  for (uint32_t i = 0; i < n; ++i) sink->Recycle(packets[i]);
+}
+
+// Before frames can come: what finds no packet to be received into is lost.
+void XdpPort::FillFirst(Queue* queue) {
+  std::array<Packet*, kMaxBatch> packets;
+  const uint32_t n = pool_->Take(packets.data(), std::min(fill_limit_, kMaxBatch));
+  if (!GiveToKernel(queue, {packets.data(), n})) pool_->Give(packets.data(), n);
+}
+
+// False: there is no room, and the packets stay the caller's.
+bool XdpPort::GiveToKernel(Queue* queue, std::span<Packet* const> packets) {
+  const auto n = static_cast<uint32_t>(packets.size());
   uint32_t at = 0;
-  if (n == 0 || xsk_ring_prod__reserve(&queue->fill, n, &at) != n) {
-    for (uint32_t i = 0; i < n; ++i) sink->Recycle(packets[i]);
-    return;
-  }
+  if (n == 0 || xsk_ring_prod__reserve(&queue->fill, n, &at) != n) return false;
   for (uint32_t i = 0; i < n; ++i) {
     const uint32_t index = pool_->index(packets[i]);
     held_[index] = 1;
@@ -58,6 +69,7 @@ void XdpPort::Refill(Queue* queue, DropSink* sink) {
   }
   xsk_ring_prod__submit(&queue->fill, n);
   queue->filled += n;
+  return true;
 }
 
 uint32_t XdpPort::Receive(uint32_t number, PacketBatch* out, DropSink* sink) {
