@@ -31,7 +31,7 @@ RouteKind KindOf(uint8_t type) {
       return RouteKind::kUnicast;
     case RTN_LOCAL:
     case RTN_ANYCAST:
-      return RouteKind::kLocal;
+      return RouteKind::kLocalAddress;
     case RTN_BROADCAST:
       return RouteKind::kBroadcast;
     case RTN_MULTICAST:

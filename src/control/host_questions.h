@@ -29,7 +29,7 @@ struct RouteQuestion {
 enum class RouteKind : uint8_t {
   kNoAnswer,  // of the kernel
   kUnicast,
-  kLocal,  // for this host
+  kLocalAddress,  // for this host
   kBroadcast,
   kMulticast,
   kNoRoute,

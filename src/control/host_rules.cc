@@ -44,7 +44,7 @@ class Comparison {
         answer.kind == RouteKind::kMulticast) {
       return "leaves by " + of_.name_of(answer.ifindex);
     }
-    return answer.kind == RouteKind::kLocal ? "stays in this host" : "has no route";
+    return answer.kind == RouteKind::kLocalAddress ? "stays in this host" : "has no route";
   }
   std::string RuleText(const RoutingRule& rule) const {
     return "the routing rule of priority " + std::to_string(rule.priority);

@@ -155,7 +155,7 @@ bool Finder::StopsAtKind(const RouteAnswer& answer) {
   switch (answer.kind) {
     case RouteKind::kUnicast:
       return false;
-    case RouteKind::kLocal:
+    case RouteKind::kLocalAddress:
       return Keeps("it is an address of this host");
     case RouteKind::kBroadcast:
     case RouteKind::kMulticast:
@@ -175,7 +175,7 @@ bool Finder::StopsAtKind(const RouteAnswer& answer) {
 }
 
 bool Finder::StopsAtForwarding(const RouteAnswer& answer) {
-  if (way_.came_by == 0 || answer.kind == RouteKind::kLocal) return false;
+  if (way_.came_by == 0 || answer.kind == RouteKind::kLocalAddress) return false;
   const bool v4 = query_.dst.family == IpFamily::kV4;
   const ForwardingSettings settings = host_.forwarding(query_.dst.family, way_.came_by);
   if (IsMulticastOrBroadcast(query_.dst.address, query_.dst.family) ||

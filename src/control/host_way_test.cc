@@ -96,7 +96,7 @@ TEST_F(HostWayTest, KindsOfRoutes) {
     RouteKind kind;
     Outcome outcome;
     const char* text;
-  } kRows[] = {{RouteKind::kLocal, Outcome::kKeeps, "address of this host"},
+  } kRows[] = {{RouteKind::kLocalAddress, Outcome::kKeeps, "address of this host"},
                {RouteKind::kNoRoute, Outcome::kDrops, "no route there"},
                {RouteKind::kUnreachable, Outcome::kDrops, "unreachable"},
                {RouteKind::kProhibited, Outcome::kDrops, "prohibit"},
