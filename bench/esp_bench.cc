@@ -252,8 +252,8 @@ class BenchHost {
   std::unique_ptr<Worker> worker_;
 };
 
-void Pipeline(benchmark::State& state, const EngineInfo* info, EngineOptions options,
-              Crypto crypto, Direction direction, uint32_t size) {
+void Pipeline(benchmark::State& state, const EngineInfo* info, EngineOptions options, Crypto crypto,
+              Direction direction, uint32_t size) {
   PacketPools pools(1024, 1);
   BenchHost a(&pools, info, options);
   BenchHost b(&pools, info, options);
