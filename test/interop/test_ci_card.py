@@ -3,7 +3,6 @@
 
 import os
 import re
-import subprocess
 import unittest
 
 import suite
@@ -65,42 +64,6 @@ class Page(suite.Case):
         for fault in faults:
             self.assertIn(f"*{fault}", man, fault)
         self.assertIn("sim [dev] NAME", forms)
-
-
-class Container(suite.Case):
-    """What the image holds. test/long/fresh_machine.sh follows the Containerfile."""
-
-    def test_the_runtime_packages_are_complete(self):
-        last = _read("etc/Containerfile").rsplit("\nFROM ", 1)[1]
-        named = set(re.findall(r"[a-z][a-z0-9.+-]+", last))
-        brought = _with_dependencies(named & _packages())
-        for program in (suite.cygnet().daemon, suite.cygnet().command):
-            libraries = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-            for path in re.findall(r"=> (/\S+)", libraries):
-                with self.subTest(path):
-                    self.assertIn(_package_of(path), brought, path)
-
-
-def _package_of(path):
-    for place in (os.path.realpath(path), path, "/usr" + path):
-        found = subprocess.run(["dpkg", "-S", place], capture_output=True, text=True, check=False).stdout
-        if found:
-            return found.split(":")[0]
-    return None
-
-
-def _with_dependencies(names):
-    """The packages, and those that they need."""
-    listed = subprocess.run(
-        ["apt-cache", "depends", "--recurse", "--installed", "--no-recommends", "--no-suggests", "--no-conflicts",
-         "--no-breaks", "--no-replaces", "--no-enhances", *sorted(names)],
-        capture_output=True, text=True, check=True).stdout
-    return set(re.findall(r"(?m)^[a-z0-9][^\s:]*", listed))
-
-
-def _packages():
-    return set(subprocess.run(["dpkg-query", "-W", "-f", "${Package}\n"], capture_output=True, text=True,
-                          check=True).stdout.split())
 
 
 if __name__ == "__main__":
