@@ -382,7 +382,7 @@ class IkeCase(suite.Case):
         """Waits for the same `count` SAs on both sides."""
         self.wait_for(lambda: len(self.spis(self.west)) == count
                       and self.spis(self.west) == self.spis(self.east),
-                      f"{count} SAs on both sides", 15)
+                      f"{count} SAs on both sides", 60)  # pluto's retries wait longer and longer
         return self.spis(self.west)
 
     def wait_for_none(self):
