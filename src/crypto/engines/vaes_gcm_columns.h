@@ -115,14 +115,7 @@ class Columns {
       HashStep<r.value>(&sum, icvs);
     });
     const unsigned rounds = key_->rounds;
-    if (rounds > 10) {
-      round(10);
-      round(11);
-      if (rounds > 12) {
-        round(12);
-        round(13);
-      }
-    }
+    RoundsOfLongerKeys(rounds, round);
     if (works_ != nullptr) WriteIcvs(icvs);
     works_ = works;
     Text(x, S::Repeat(LoadBlock(round_keys + 16 * rounds)));

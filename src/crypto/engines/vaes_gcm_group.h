@@ -93,14 +93,7 @@ class Group {
       between(r);
     });
     const unsigned rounds = works[0].key->rounds;
-    if (rounds > 10) {
-      round(10);
-      round(11);
-      if (rounds > 12) {
-        round(12);
-        round(13);
-      }
-    }
+    RoundsOfLongerKeys(rounds, round);
     Each<0, kPackets>([&](auto g) __attribute__((always_inline)) {
       const V last = S::Repeat(LoadBlock(RoundKeys(*works[g.value].key) + 16 * rounds));
       Prepare<g.value>(works[g.value], x[g.value], last);

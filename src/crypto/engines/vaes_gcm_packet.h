@@ -75,18 +75,9 @@ class Packet {
       Round(x, keys + 16 * r.value);
       between(r);
     });
-    const uint8_t* last = keys + 160;
-    if (key_.rounds > 10) {
-      Round(x, last);
-      Round(x, last + 16);
-      last += 32;
-      if (key_.rounds > 12) {
-        Round(x, last);
-        Round(x, last + 16);
-        last += 32;
-      }
-    }
-    return S::Repeat(LoadBlock(last));
+    RoundsOfLongerKeys(
+        key_.rounds, [&](unsigned r) __attribute__((always_inline)) { Round(x, keys + 16 * r); });
+    return S::Repeat(LoadBlock(keys + 16 * key_.rounds));
   }
 
   // ---- GHASH -----------------------------------------------------------------------------------

@@ -15,6 +15,18 @@ CYGNET_INLINE const uint8_t* RoundKeys(const GcmKey& key) {
   return reinterpret_cast<const uint8_t*>(&key) + sizeof(GcmKey);
 }
 
+// The rounds that keys of 192 and 256 bits have more, without the last round, which differs.
+// `rounds`: of the key. round(r): one round with round key r.
+template <class F>
+CYGNET_INLINE void RoundsOfLongerKeys(unsigned rounds, F round) {
+  if (rounds <= 10) return;
+  round(10);
+  round(11);
+  if (rounds <= 12) return;
+  round(12);
+  round(13);
+}
+
 // GHASH on byte-reversed blocks with powers of H shifted left by one bit, so the product of a
 // carry-less multiplication needs no shift.
 template <class S>
@@ -42,7 +54,7 @@ struct Ghash {
   // Two vectors at once, so that common shuffles make their halves for Karatsuba. Each lane of
   // `halves` has a's power low and b's power high.
   static CYGNET_INLINE void Add(V a, V b, V power_a, V power_b, V halves, Sum* sum) {
-    const V x = S::Xor(S::LowHalves(a, b), S::HighHalves(a, b));
+    const V x = Halves(a, b);
     sum->low = S::Xor3(sum->low, S::template Multiply<0x00>(a, power_a),
                        S::template Multiply<0x00>(b, power_b));
     sum->high = S::Xor3(sum->high, S::template Multiply<0x11>(a, power_a),
