@@ -8,7 +8,7 @@ BUILD_PACKAGES="g++ cmake ninja-build pkg-config libssl-dev libmnl-dev libnftabl
   libbenchmark-dev librapidcheck-dev libipsec-mb-dev libaudit-dev libxdp-dev libbpf-dev libpcap-dev
   libseccomp-dev libsqlite3-dev libncurses-dev libcurl4-openssl-dev libcpp-httplib-dev liburing-dev scdoc"
 LAB_PACKAGES="iproute2 iputils-ping iperf3 tcpdump tshark python3 util-linux"
-TEST_PACKAGES="bird2 python3-scapy python3-cryptography python3-jsonschema ethtool clang clang-format libclang-rt-14-dev libdpdk-dev
+TEST_PACKAGES="bird2 python3-scapy python3-cryptography python3-jsonschema ethtool clang clang-format libclang-rt-14-dev lld libdpdk-dev
   libcap2-bin xz-utils tmux apparmor strace dpkg-dev nftables iptables strongswan-charon charon-systemd strongswan-swanctl
   libstrongswan-standard-plugins libnss3-tools etcd-server etcd-client chromium chromium-driver"
 PACKAGE_PACKAGES="build-essential debhelper dh-apparmor dpkg-dev libdpdk-dev lintian"

@@ -3,6 +3,7 @@ stops, SAs and policies in bulk.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -62,6 +63,15 @@ class Case(unittest.TestCase):
         host = Host(name, cygnet(), cls.workdir)
         cls.addClassCleanup(close_host, host)
         return host
+
+    def assert_counted(self, host, before, expected, message=None):
+        """Drop and XFRM counters of the host grew by `expected`; a busy machine counts a little later."""
+        def counted():
+            return difference(before, counters(host))
+
+        with contextlib.suppress(LabError):
+            labkit.wait_for(lambda: counted() == expected, 2 * SLOWNESS, "counters")
+        self.assertEqual(counted(), expected, message)
 
     def wait_for(self, condition, what, timeout=10):
         try:

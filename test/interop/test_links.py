@@ -108,7 +108,7 @@ class Links(Pair):
         self.assertEqual(self.told_mtu(f"-s {narrow - 27}"), narrow)
         self.ping(3, f"-M do -c 3 -s {narrow - 28}")
         self.ping(3, "-M dont -c 3 -s 3000")
-        self.assertEqual(suite.difference(before, suite.counters(self.west)), {"out-too-big": 1})
+        self.assert_counted(self.west, before, {"out-too-big": 1})
         for host in (self.west, self.east):
             host.ns.ip("link set wire0 mtu 1500")
             self.wait_for(lambda h=host: " mtu 1500 " in self.host_link(h), "nic0's MTU")
@@ -144,7 +144,7 @@ class Links(Pair):
         began = time.monotonic()
         self.ping(20, "-c 20 -s 56")
         self.assertLess(time.monotonic() - began, 3 * suite.SLOWNESS)
-        self.assertEqual(suite.difference(before, suite.counters(self.west)), {"port-refused": 2})
+        self.assert_counted(self.west, before, {"port-refused": 2})
         self.assertIn("port-refused", self.west.text("stat"))
 
     def test_a_wire_that_is_deleted_and_created_again(self):

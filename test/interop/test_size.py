@@ -116,7 +116,7 @@ class Pair(suite.Case):
     def counted(self, west, east=None):
         """How the counters of both changed since use()."""
         for host, before, counts in zip((self.west, self.east), self.before, (west, east or {})):
-            self.assertEqual(suite.difference(before, suite.counters(host)), counts, host.name)
+            self.assert_counted(host, before, counts, host.name)
 
     # --- Traffic ---
 
