@@ -408,11 +408,13 @@ class IkeCase(suite.Case):
         """From west to east (or from `host`), with a text that must not be seen on the wire."""
         side = 1 if host is self.east else 0
         ends = INNER[family] if mode == "tunnel" else OUTER[family]
+        before = [suite.counters(host) for host in self.hosts]
         result = self.hosts[side].ns.run(
             ["ping", "-n", "-c", str(count), "-i", "0.05", "-W", str(int(2 * suite.SLOWNESS)), "-s",
              str(size), "-p", MARK.hex(), "-I", ends[side], ends[1 - side]], check=False)
         if check:
-            self.assertIn(f" {count} received", result.stdout)
+            self.assertIn(f" {count} received", result.stdout, [
+                suite.difference(was, suite.counters(host)) for was, host in zip(before, self.hosts)])
         return result.returncode == 0
 
     def ping_until(self, **kwargs):

@@ -135,7 +135,8 @@ class Tunnels(suite.Case):
         before = self.a.drops().get("out-no-tunnel-policy", 0)
         answer = self.a.ns.run(["ping", "-c1", "-W3", "10.3.0.2"], check=False)
         self.assertIn("Destination Host Unreachable", answer.stdout)
-        self.assertEqual(self.a.drops().get("out-no-tunnel-policy", 0), before + 1)
+        # The interface itself tells neighbours of its addresses.
+        self.assertGreaterEqual(self.a.drops().get("out-no-tunnel-policy", 0), before + 1)
         self.assertGreaterEqual(self.tunnel(self.a, "vti0")["unprotected"], 1)
         self.a.ns.run(["ping", "-c1", OUTER["b"]])
         frames = suite.end_capture(capture, wire, socket.inet_aton(OUTER["b"]))
