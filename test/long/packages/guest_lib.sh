@@ -7,7 +7,7 @@ KEY_OUT=0x$(printf '11%.0s' {1..20}) KEY_IN=0x$(printf '22%.0s' {1..20})
 cd /root
 
 ok() { echo "T ok $*"; }
-bad() { echo "T bad $*"; }
+bad() { echo "T bad $* (cygnetd: $(journalctl -u cygnetd -n 8 -o cat 2>/dev/null | tr '\n' '|'))"; }
 # check NAME COMMAND...: one result.
 check() {
   local name=$1
