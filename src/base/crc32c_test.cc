@@ -33,6 +33,18 @@ TEST(Crc32c, OfEachLengthIsThatOfItsParts) {
   }
 }
 
+// Of every length, and from every place in a word.
+TEST(Crc32c, WithoutTheInstructionItIsTheSame) {
+  std::array<uint8_t, 40> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(91 * i + 7);
+  for (std::size_t from = 0; from < 9; ++from) {
+    for (std::size_t n = 0; from + n <= bytes.size(); ++n) {
+      const auto part = std::span(bytes).subspan(from, n);
+      EXPECT_EQ(Crc32c(part, 0x12345678), Crc32cByTables(part, 0x12345678)) << from << " " << n;
+    }
+  }
+}
+
 TEST(Crc32c, GoesOn) { EXPECT_EQ(Crc32c(Bytes("6789"), Crc32c(Bytes("12345"))), 0xe3069283u); }
 
 }  // namespace
