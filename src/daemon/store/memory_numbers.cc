@@ -133,6 +133,8 @@ void MemoryNumbers::ReadIndex() {
   index_.clear();
   Region& now = region();
   const auto used = static_cast<uint32_t>(now.used.load(std::memory_order_acquire));
+  index_.reserve(used);
+  live_.reserve(used);  // most of them are of SAs that go on
   for (uint32_t i = 0; i < used; ++i) index_.emplace(now.entry(i).id, i);
 }
 

@@ -12,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -74,7 +73,7 @@ class MemoryNumbers final : public NumberStore {
   uint8_t* memory_ = nullptr;
   std::size_t bytes_ = 0;
   std::unordered_map<NumberId, uint32_t, IdHash> index_;
-  std::map<NumberId, uint32_t> live_;  // how many SAs have it
+  std::unordered_map<NumberId, uint32_t, IdHash> live_;  // how many SAs have it
 };
 
 }  // namespace cygnet
