@@ -200,11 +200,11 @@ Status KeptSas::RestoreOne(uint32_t slot, Outcome* outcome) {
 KeptSas::Outcome KeptSas::Restore(ControlPlane* control) {
   control_ = control;
   Outcome outcome;
-  std::multimap<uint64_t, uint32_t> slots;
+  std::vector<std::pair<uint64_t, uint32_t>> slots;
   for (const uint32_t slot : memory_->Used()) {
-    const auto record = memory_->Read(slot);
-    slots.emplace(record ? record->number : 0, slot);
+    slots.emplace_back(memory_->NumberIn(slot), slot);
   }
+  std::ranges::sort(slots);
   memory_->UseSpare(true);
   for (const auto& [number, slot] : slots) {
     const Status restored = RestoreOne(slot, &outcome);

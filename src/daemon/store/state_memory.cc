@@ -294,6 +294,8 @@ Result<StateRecord> StateMemory::Read(uint32_t slot) const {
   return record;
 }
 
+uint64_t StateMemory::NumberIn(uint32_t slot) const { return At(slot).number; }
+
 void StateMemory::Wipe(uint32_t slot) {
   Slot& gone = At(slot);
   gone.state.store(kIncomplete, std::memory_order_release);

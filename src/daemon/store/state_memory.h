@@ -73,6 +73,8 @@ class StateMemory {
   void Checkpoint(uint32_t slot, const StateProgress& progress);
   NumberCells* cells(uint32_t slot);
   Result<StateRecord> Read(uint32_t slot) const;
+  // StateRecord::number, unchecked: Read may still find that the slot cannot be used.
+  uint64_t NumberIn(uint32_t slot) const;
   void Wipe(uint32_t slot);
 
   // Slots that are not free, in ascending order: also those that cannot be read.
