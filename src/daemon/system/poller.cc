@@ -82,6 +82,9 @@ int Poller::RunOnce(int timeout_ms) {
   for (int i = 0; i < ready; ++i) {
     const epoll_event event = events[static_cast<std::size_t>(i)];
     const uint64_t key = event.data.u64;  // a packed struct: no reference to its member
+    uint64_t wakes;
+    // Before the posted functions are taken: a wake-up from here on ends the next wait.
+    if (key == 0) (void)!read(wake_fd_, &wakes, sizeof(wakes));
     const auto entry = entries_.find(key);
     if (entry == entries_.end()) continue;  // the wake-up, or removed by an earlier callback
     // The callback may remove itself: keep it alive until it returns.
@@ -93,9 +96,6 @@ int Poller::RunOnce(int timeout_ms) {
 }
 
 int Poller::RunPosted() {
-  uint64_t count;
-  // Resets the counter; EAGAIN if nobody woke us.
-  (void)!read(wake_fd_, &count, sizeof(count));
   std::vector<std::function<void()>> tasks;
   {
     const std::lock_guard lock(mutex_);
