@@ -45,6 +45,10 @@ class ChangeJournalChain final : public ChangeJournal {
     for (ChangeJournal* journal : journals_) CYGNET_RETURN_IF_ERROR(journal->Prepare(change));
     return {};
   }
+  Status PrepareRestored(const std::shared_ptr<const Sa>& sa) override {
+    for (ChangeJournal* journal : journals_) CYGNET_RETURN_IF_ERROR(journal->PrepareRestored(sa));
+    return {};
+  }
   void Note(const ControlEvent& change) override {
     for (ChangeJournal* journal : journals_) journal->Note(change);
   }
