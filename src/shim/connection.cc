@@ -190,24 +190,25 @@ void EnsureBound(XfrmSocket& socket, int fd) {
   Announce(socket, fd);
 }
 
-// Looks without a pause as long as the daemon usually takes: waking a CPU from its sleep takes
-// longer. A busy CPU is left to others soon (sched_yield would leave it for milliseconds): the
-// answer, which comes just before the request is consumed, ends the wait.
+// Looks without a pause as long as the daemon usually takes, which with a restart file is 50 to
+// 100 us: to sleep costs the daemon the wake-up, and this side what its CPU takes to come back.
+// A busy CPU is left to others soon (sched_yield would leave it for milliseconds): the answer,
+// which comes just before the request is consumed, ends the wait.
 bool WaitConsumed(int fd) {
-  const int looks = HasOneCpu() ? 0 : 100;
-  for (int look = 0;; ++look) {
+  const int64_t look_ns = HasOneCpu() ? 0 : 100'000;
+  for (int64_t until = MonotonicNs() + look_ns;;) {
     int unread_bytes = 0;
     if (real::ioctl(fd, size_t{SIOCOUTQ}, &unread_bytes) != 0 || unread_bytes == 0) {
       break;
     }
-    if (look < looks) {
+    if (MonotonicNs() < until) {
       continue;
     }
     if (IsHungUp(fd)) {
       break;
     }
     Nap(fd);
-    look = -1;
+    until = MonotonicNs() + look_ns;
   }
   if (!IsHungUp(fd)) {
     return true;
