@@ -66,7 +66,8 @@ void XfrmServer::Admit(UniqueFd fd) {
   if (clients_.full()) return Refuse();
   refusing_ = false;
   clients_.Add(std::unique_ptr<Client>(
-      new Client{.connection = {std::move(fd), options_.max_queued_bytes, &budget_}}));
+      new Client{.connection = {std::move(fd), options_.max_queued_bytes, &budget_},
+                 .served_at = std::chrono::steady_clock::now()}));  // its first request follows
 }
 
 void XfrmServer::Refuse() {
