@@ -3,7 +3,9 @@ running kernel, each with the same unmodified programs."""
 
 import contextlib
 import os
+import re
 import select
+import signal
 import shutil
 import subprocess
 import sys
@@ -28,13 +30,14 @@ class Cygnetd:
     name = "cygnet"
     kinds = ("sas", "policies")
 
-    def __init__(self, workdir, build):
+    def __init__(self, workdir, build, options=(), daemon_keys=""):
         self.host = Host("west", Cygnet(build), workdir)
+        self.host.options = list(options)
         self.other = Namespace("east")
         self.host.ns.ip(f"link add wire0 type veth peer name wire0 netns {self.other.holder.pid}")
         self.host.ns.ip("link set wire0 up")
         self.other.ip("link set wire0 up")
-        self.host.start()
+        self.host.start(daemon_keys=daemon_keys)
         self.ns = self.host.ns
 
     def client(self, argv):
@@ -81,6 +84,8 @@ def run(args, rows, progress):
                 for count in counts:
                     progress(f"control, round {number + 1}: {system_class.name} {count}")
                     _measure(system_class, workdir, args.build, program, count, rows, notes)
+            progress(f"control, round {number + 1}: restart with {counts[-1]}")
+            _restart(os.path.join(workdir, f"restart{number}"), args.build, program, counts[-1], rows)
             progress(f"control, round {number + 1}: forwarding meanwhile")
             _forward(os.path.join(workdir, str(number)), args, program, counts[-1], rows)
     except (LabError, OSError) as error:
@@ -153,6 +158,29 @@ def _batch(system, workdir, count, rows):
         raise LabError(f"{system.name}: ip -batch: {result.stderr.strip()[-300:]}")
     rows.add("control", f"control:policies/{count}/add by ip -batch/{system.name}", "per second",
              count / seconds, less_is_better=False)
+
+
+def _restart(workdir, build, program, count, rows):
+    """An orderly restart under `cygnetd --supervise`: how long the next daemon takes for the SAs of the
+    one before, and how long it is from the signal until it serves clients."""
+    os.makedirs(workdir)
+    system = Cygnetd(workdir, build, ("--supervise",), f'restart_file = "{workdir}/restart"')
+    try:
+        argv = [*system.ns.enter(), *system.client([program, "sas", str(count)])]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            added = _line(process, time.monotonic() + PATIENCE)
+            end(process, signal.SIGKILL)  # the SAs stay
+        if not added:
+            raise LabError(f"xfrm_load sas {count} added nothing")
+        begin = time.monotonic()
+        system.host.restart(signal.SIGUSR1, PATIENCE)
+        rows.add("control", f"control:sas/{count}/restart", "s", time.monotonic() - begin)
+        said = re.search(rf"{count} SAs and .* it took (\d+) ms", system.host.log())
+        if said is None:
+            raise LabError(f"not all of {count} SAs went on: {system.host.log()[-300:]}")
+        rows.add("control", f"control:sas/{count}/restored", "s", int(said.group(1)) / 1000)
+    finally:
+        system.close()
 
 
 def _forward(workdir, args, program, count, rows):

@@ -142,9 +142,12 @@ void Runtime::OpenState() {
 
 void Runtime::RestoreSas() {
   if (kept_sas_ == nullptr) return;
+  const uint64_t begin = clock_.MonotonicNs();
   const KeptSas::Outcome outcome = kept_sas_->Restore(control_.get());
-  Log(LogLevel::kInfo, fmt::format("{} SAs and {} reserved SPIs go on, {} could not be restored",
-                                   outcome.restored, outcome.larval, outcome.lost));
+  Log(LogLevel::kInfo,
+      fmt::format("{} SAs and {} reserved SPIs go on, {} could not be restored; it took {} ms",
+                  outcome.restored, outcome.larval, outcome.lost,
+                  (clock_.MonotonicNs() - begin) / 1'000'000));
   if (outcome.lost != 0) ForgetNumbers();
   if (outcome.left_store == 0) return;
   Log(LogLevel::kWarning,
