@@ -10,10 +10,10 @@
 //
 // Shim → daemon, as netlink messages of reserved types that no XFRM message has:
 //   kBind      payload BindPayload: the socket's port id and multicast groups; sent before the
-//              first request, after a reconnect, and whenever groups change. Never answered.
-//   kOption    payload OptionPayload: a SOL_NETLINK option was set, or kReceiveRoom. Never
-//   answered. kSocketPolicy  payload SocketPolicyPayload, then the value of
-//   setsockopt(IP_XFRM_POLICY):
+//              first request, after a reconnect, and whenever they change. Never answered.
+//   kOption    payload OptionPayload: a SOL_NETLINK option, where the daemon knows another value,
+//              or kReceiveRoom; sent when kBind is, and whenever it changes. Never answered.
+//   kSocketPolicy  payload SocketPolicyPayload, then the value of setsockopt(IP_XFRM_POLICY):
 //              struct xfrm_userpolicy_info and templates; without a value both directions are
 //              cleared. On a connection of its own. Answered like a request.
 //   kLink      payload: the client's RTM_NEWLINK or RTM_DELLINK, whole, about a tunnel interface.

@@ -14,6 +14,7 @@
 #include "netlink/unix_transport.h"
 #include "shim/connection_parts.h"
 #include "shim/real_calls.h"
+#include "shim/spare.h"
 
 namespace cygnet::shim {
 namespace {
@@ -36,6 +37,18 @@ void SayOnce(const char* cause, const char* separator, const char* detail) {
   }
 }
 
+int FailToMeet(const rendezvous::Meeting& meeting) {
+  const int error = meeting.error;
+  if (error == EMFILE || error == ENFILE || error == ENOMEM) {
+    return Fail(error);
+  }
+  const bool says_more = meeting.outcome == rendezvous::Outcome::kFailed ||
+                         meeting.outcome == rendezvous::Outcome::kNoTable;
+  SayOnce(rendezvous::Explain(meeting.outcome), says_more ? ": " : "",
+          says_more ? strerrordesc_np(error) : "");
+  return Fail(meeting.outcome == rendezvous::Outcome::kNotPermitted ? EPERM : ECONNREFUSED);
+}
+
 template <typename Payload>
 bool SendControl(int fd, uint16_t type, const Payload& payload) {
   struct {
@@ -52,6 +65,34 @@ bool SendControl(int fd, uint16_t type, const Payload& payload) {
 
 transport::BindPayload BindPayloadOf(const XfrmSocket& socket) {
   return {.port_id = socket.state.port_id.load(), .groups = socket.state.groups.load()};
+}
+
+// Those that the daemon knows otherwise.
+bool SendOptions(SocketState& state, int fd) {
+  for (const int option : {NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_NO_ENOBUFS}) {
+    const uint32_t bit = 1U << option;
+    const uint32_t wanted = state.options.load() & bit;
+    const transport::OptionPayload payload{.option = option, .value = wanted != 0 ? 1 : 0};
+    if ((state.told.options.load() & bit) == wanted) {
+      continue;
+    }
+    if (!SendControl(fd, transport::kOption, payload)) {
+      return false;
+    }
+    state.told.options.fetch_xor(bit);
+  }
+  return true;
+}
+
+bool SendBinding(SocketState& state, int fd, const transport::BindPayload& bind) {
+  const bool is_told =
+      bind.port_id == state.told.port_id.load() && bind.groups == state.told.groups.load();
+  if (!is_told && !SendControl(fd, transport::kBind, bind)) {
+    return false;
+  }
+  state.told.port_id.store(bind.port_id);
+  state.told.groups.store(bind.groups);
+  return true;
 }
 
 bool IsHungUp(int fd) {
@@ -99,18 +140,14 @@ rendezvous::Meeting ConnectToDaemon(ConnectMode mode) {
 
 int OpenXfrmSocket(int type) {
   const ErrnoKeeper keeper;
-  const rendezvous::Meeting meeting = ConnectToDaemon(ConnectMode::kWait);
-  const int fd = meeting.fd;
-  if (meeting.outcome != rendezvous::Outcome::kMet) {
-    const int error = meeting.error;
-    if (error == EMFILE || error == ENFILE || error == ENOMEM) {
-      return Fail(error);
+  ToldState told;
+  int fd = TakeConnection(&told);
+  if (fd < 0) {
+    const rendezvous::Meeting meeting = ConnectToDaemon(ConnectMode::kWait);
+    if (meeting.outcome != rendezvous::Outcome::kMet) {
+      return FailToMeet(meeting);
     }
-    const bool says_more = meeting.outcome == rendezvous::Outcome::kFailed ||
-                           meeting.outcome == rendezvous::Outcome::kNoTable;
-    SayOnce(rendezvous::Explain(meeting.outcome), says_more ? ": " : "",
-            says_more ? strerrordesc_np(error) : "");
-    return Fail(meeting.outcome == rendezvous::Outcome::kNotPermitted ? EPERM : ECONNREFUSED);
+    fd = meeting.fd;
   }
   if ((type & SOCK_CLOEXEC) == 0) {
     real::fcntl(fd, F_SETFD, 0);
@@ -118,7 +155,7 @@ int OpenXfrmSocket(int type) {
   if ((type & SOCK_NONBLOCK) != 0) {
     real::fcntl(fd, F_SETFL, O_NONBLOCK);
   }
-  if (!AddSocket(fd, type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))) {
+  if (!AddSocket(fd, type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK), told)) {
     real::close(fd);
     return Fail(EMFILE);
   }
@@ -126,21 +163,17 @@ int OpenXfrmSocket(int type) {
   return fd;
 }
 
-bool SendState(const XfrmSocket& socket, int fd) {
-  const uint32_t options = socket.state.options.load();
-  for (const int option : {NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_NO_ENOBUFS}) {
-    const transport::OptionPayload payload{.option = option, .value = 1};
-    if ((options & 1U << option) != 0 && !SendControl(fd, transport::kOption, payload)) {
-      return false;
-    }
+bool SendState(XfrmSocket& socket, int fd) {
+  socket.state.told.CopyFrom(ToldState());
+  if (!SendOptions(socket.state, fd)) {
+    return false;
   }
   const transport::OptionPayload room{.option = transport::kReceiveRoom,
                                       .value = socket.state.told_room.load()};
   if (room.value != 0 && !SendControl(fd, transport::kOption, room)) {
     return false;
   }
-  const transport::BindPayload bind = BindPayloadOf(socket);
-  return (bind.port_id == 0 && bind.groups == 0) || SendControl(fd, transport::kBind, bind);
+  return SendBinding(socket.state, fd, BindPayloadOf(socket));
 }
 
 // Members of a group are in lock-step: events that follow bind() arrive. For everything else, the
@@ -152,8 +185,8 @@ void Announce(XfrmSocket& socket, int fd) {
   {
     const Lock lock(socket.mutex);
     const transport::BindPayload bind = BindPayloadOf(socket);
-    member = (bind.groups | socket.state.told_groups.exchange(bind.groups)) != 0;
-    sent = SendControl(fd, transport::kBind, bind);
+    member = (bind.groups | socket.state.told.groups.load()) != 0;
+    sent = SendOptions(socket.state, fd) && SendBinding(socket.state, fd, bind);
     socket.state.announced.store(sent && bind.port_id != 0);
   }
   if (!sent || (member && !WaitConsumed(fd))) {
@@ -161,10 +194,18 @@ void Announce(XfrmSocket& socket, int fd) {
   }
 }
 
-void AnnounceOption(XfrmSocket& socket, int fd, int option, int value) {
+// Until the socket is announced, the daemon needs none.
+void AnnounceOptions(XfrmSocket& socket, int fd) {
+  if (!socket.state.announced.load()) {
+    return;
+  }
   const uint32_t generation = socket.state.generation.load();
-  const transport::OptionPayload payload{.option = option, .value = value};
-  if (!SendControl(fd, transport::kOption, payload)) {
+  bool sent = false;
+  {
+    const Lock lock(socket.mutex);
+    sent = SendOptions(socket.state, fd);
+  }
+  if (!sent) {
     Recover(socket, generation, Loss::kReset, Caller::kSend);
   }
 }

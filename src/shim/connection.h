@@ -34,7 +34,8 @@ void EnsureBound(XfrmSocket& socket, int fd);
 // Sends port id and groups to the daemon. No result: each replacement of a lost connection starts
 // with this message.
 void Announce(XfrmSocket& socket, int fd);
-void AnnounceOption(XfrmSocket& socket, int fd, int option, int value);
+// Sends the options that the daemon knows otherwise.
+void AnnounceOptions(XfrmSocket& socket, int fd);
 // Tells the daemon that the client receives into so many bytes, if it has not heard of as many: it
 // makes the datagrams of a dump that long.
 void AnnounceRoom(XfrmSocket& socket, int fd, size_t bytes);

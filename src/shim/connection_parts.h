@@ -15,6 +15,6 @@ enum class ConnectMode {
 rendezvous::Meeting ConnectToDaemon(ConnectMode mode);
 
 // Sent first on every new connection: the socket's options and binding.
-bool SendState(const XfrmSocket& socket, int fd);
+bool SendState(XfrmSocket& socket, int fd);
 
 }  // namespace cygnet::shim

@@ -6,6 +6,7 @@
 #include "shim/interpose.h"
 #include "shim/route_socket.h"
 #include "shim/socket_policy.h"
+#include "shim/spare.h"
 
 namespace cygnet::shim {
 namespace {
@@ -29,6 +30,17 @@ int Copied(int fd, int copy) {
   CopyWaiting(fd, copy);
   CopyRoute(fd, copy);
   return copy;
+}
+
+// Flags, owners and signals stay with a connection.
+void NoteChange(int fd, int command) {
+  if (command == F_GETFD || command == F_GETFL || !IsShimmed(fd)) {
+    return;
+  }
+  const Pin pin(fd);
+  if (pin) {
+    pin.socket().state.plain.store(false);
+  }
 }
 
 EpollInterest* FindInterest(XfrmSocket& socket, int epoll_fd, int fd) {
@@ -73,6 +85,7 @@ void DropInterests(XfrmSocket& socket, int fd) {
 void Forget(int fd) {
   const Pin pin(fd);
   if (pin) {
+    KeepConnection(pin.socket(), fd);
     ForgetFd(fd);
     if (!IsShimmed(fd)) {
       DropInterests(pin.socket(), fd);
@@ -131,6 +144,7 @@ CYGNET_EXPORT int fcntl(int fd, int command, ...) {
   if (MakesDescriptor(command) && IsShimmed(fd)) {
     return Share(fd, [=] { return real::fcntl(fd, command, argument); });
   }
+  NoteChange(fd, command);
   const int result = real::fcntl(fd, command, argument);
   return MakesDescriptor(command) ? Copied(fd, result) : result;
 }
@@ -143,6 +157,7 @@ CYGNET_EXPORT int fcntl64(int fd, int command, ...) {
   if (MakesDescriptor(command) && IsShimmed(fd)) {
     return Share(fd, [=] { return real::fcntl64(fd, command, argument); });
   }
+  NoteChange(fd, command);
   const int result = real::fcntl64(fd, command, argument);
   return MakesDescriptor(command) ? Copied(fd, result) : result;
 }

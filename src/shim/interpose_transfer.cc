@@ -113,6 +113,13 @@ int SendManyOrdinary(int fd, mmsghdr* messages, unsigned count, int flags) {
   return done > 0 || count == 0 ? static_cast<int>(done) : -1;
 }
 
+// SCM_RIGHTS may pass any descriptor on.
+void NotePassing(const msghdr* message) {
+  if (message != nullptr && message->msg_controllen != 0) {
+    NoteFork();
+  }
+}
+
 // What was received, as the program is to see it.
 ssize_t Shown(int fd, const iovec* buffers, size_t count, ssize_t result) {
   if (result > 0 && MayBeRoute(fd)) {
@@ -163,6 +170,7 @@ CYGNET_EXPORT ssize_t sendto(int fd, const void* bytes, size_t size, int flags, 
 }
 
 CYGNET_EXPORT ssize_t sendmsg(int fd, const msghdr* message, int flags) {
+  NotePassing(message);
   const Pin pin(fd);
   if (pin) {
     return Send(pin.socket(), fd, *message, flags);
@@ -178,6 +186,9 @@ CYGNET_EXPORT int sendmmsg(int fd, mmsghdr* messages, unsigned count, int flags)
   const Pin pin(fd);
   if (pin) {
     return SendMany(pin, fd, messages, count, flags);
+  }
+  for (unsigned i = 0; messages != nullptr && i < count; ++i) {
+    NotePassing(&messages[i].msg_hdr);
   }
   BeforeSend(fd);
   return MayBeRoute(fd) && messages != nullptr ? SendManyOrdinary(fd, messages, count, flags)

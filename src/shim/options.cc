@@ -70,7 +70,7 @@ int SetNetlinkOption(XfrmSocket& socket, int fd, int name, const void* value, so
     socket.state.options.fetch_and(~bit);
   }
   if (name == NETLINK_EXT_ACK || name == NETLINK_CAP_ACK || name == NETLINK_NO_ENOBUFS) {
-    AnnounceOption(socket, fd, name, number != 0 ? 1 : 0);
+    AnnounceOptions(socket, fd);
   }
   return 0;
 }
@@ -177,12 +177,16 @@ int SetOption(XfrmSocket& socket, int fd, int level, int name, const void* value
               socklen_t length) {
   const ErrnoKeeper keeper;
   int result = 0;
+  const bool is_size = level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_SNDBUFFORCE ||
+                                               name == SO_RCVBUF || name == SO_RCVBUFFORCE);
+  if (level != SOL_NETLINK && !is_size) {
+    socket.state.plain.store(false);
+  }
   if (level == SOL_NETLINK) {
     result = SetNetlinkOption(socket, fd, name, value, length);
   } else if (level == SOL_SOCKET && name == SO_RCVTIMEO) {
     result = SetReceiveTimeout(socket, fd, value, length);
-  } else if (level == SOL_SOCKET && (name == SO_SNDBUF || name == SO_SNDBUFFORCE ||
-                                     name == SO_RCVBUF || name == SO_RCVBUFFORCE)) {
+  } else if (is_size) {
     result = SetBufferSize(socket, fd, name, value, length);
   } else {
     return real::setsockopt(fd, level, name, value, length);

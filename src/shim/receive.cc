@@ -86,6 +86,9 @@ bool EndsDump(const msghdr& message, size_t bytes) {
 void Present(XfrmSocket& socket, const Received& received, int flags, msghdr& message) {
   const size_t bytes = std::min(static_cast<size_t>(received.length), Capacity(message));
   HideGroup(message, received.prefix, bytes);
+  if (received.prefix.type != NLMSG_ERROR) {
+    socket.state.plain.store(false);
+  }
   if (message.msg_name != nullptr) {
     StoreAddress(0, GroupsOf(received.prefix.flags), message.msg_name, &message.msg_namelen);
   }

@@ -28,7 +28,7 @@ int OpenPlaceholder() {
   return fd;
 }
 
-int OpenReplacement(const XfrmSocket& socket) {
+int OpenReplacement(XfrmSocket& socket) {
   const int fd = ConnectToDaemon(ConnectMode::kTry).fd;
   if (fd < 0) {
     return -1;

@@ -83,7 +83,11 @@ INSTANTIATE_TEST_SUITE_P(
                       "groups", "overrun", "lock-step", "waiting", "duplicates", "reused-numbers",
                       "fork", "threads", "other-families", "request-lost", "event-loop",
                       "receive-reconnects", "blocking-receive", "receive-timeout", "dump-lost",
-                      "daemon-stays-away", "socket-policies", "socket-policies-restart"),
+                      "daemon-stays-away", "socket-policies", "socket-policies-restart",
+                      "kept-connection", "not-kept", "kept-connection-and-fork",
+                      "kept-number-taken", "kept-connection-needs-the-daemon",
+                      "kept-connection-needs-the-capability",
+                      "kept-connection-stays-in-its-namespace"),
     [](const auto& instance) {
       std::string name = instance.param;
       std::erase(name, '-');

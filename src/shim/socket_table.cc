@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <new>
 
+#include "shim/spare.h"
+
 namespace cygnet::shim {
 
 constinit std::array<std::atomic<XfrmSocket*>, kMaxFd> g_fd_table{};
@@ -17,15 +19,17 @@ namespace {
 constinit Mutex g_table_mutex;
 constinit std::atomic<pid_t> g_owner{0};  // the process the table belongs to
 constinit uint32_t g_next_port_suffix = 0;
-
-// A vfork() child shares our memory but has its own descriptors: what it closes before exec() stays
-// open here. A fork() child has a copy of the table, and AfterForkInChild has run in it.
-bool TableIsOurs() { return g_owner.load(std::memory_order_relaxed) == getpid(); }
+constinit std::atomic<uint32_t> g_forks{0};
 
 void BeforeFork() { g_table_mutex.lock(); }
-void AfterForkInParent() { g_table_mutex.unlock(); }
+void AfterForkInParent() {
+  NoteFork();
+  g_table_mutex.unlock();
+}
 void AfterForkInChild() {
   g_owner.store(getpid());
+  NoteFork();
+  ForgetConnectionInChild();
   for (XfrmSocket& socket : g_sockets) {
     socket.mutex.Reset();
     socket.pins.store(0);
@@ -73,6 +77,13 @@ uint32_t FreePortId() {
 
 Mutex& TableMutex() { return g_table_mutex; }
 
+// What a vfork() child closes before exec() stays open here. A fork() child has a copy of the
+// table, and AfterForkInChild has run in it.
+bool TableIsOurs() { return g_owner.load(std::memory_order_relaxed) == getpid(); }
+
+uint32_t ForksSoFar() { return g_forks.load(); }
+void NoteFork() { g_forks.fetch_add(1); }
+
 Pin::Pin(int fd) {
   std::atomic<XfrmSocket*>* entry = Entry(fd);
   if (entry == nullptr) {
@@ -99,7 +110,7 @@ bool IsShimmed(int fd) {
   return entry != nullptr && entry->load(std::memory_order_relaxed) != nullptr;
 }
 
-bool AddSocket(int fd, int type) {
+bool AddSocket(int fd, int type, const ToldState& told) {
   std::atomic<XfrmSocket*>* entry = Entry(fd);
   if (entry == nullptr) {
     return false;
@@ -112,6 +123,8 @@ bool AddSocket(int fd, int type) {
       socket.state.~SocketState();
       new (&socket.state) SocketState;
       socket.state.type = type;
+      socket.state.told.CopyFrom(told);
+      socket.state.forks = ForksSoFar();
       socket.fd_count.store(1);
       entry->store(&socket);
       return true;
@@ -129,6 +142,7 @@ void ShareFdLocked(int old_fd, int new_fd) {
   ForgetFdLocked(new_fd);
   XfrmSocket* socket = from == nullptr ? nullptr : from->load();
   if (socket != nullptr) {
+    socket->state.plain.store(false);
     socket->fd_count.fetch_add(1);
     to->store(socket);
   }

@@ -43,13 +43,26 @@ struct EpollInterest {
   epoll_event event{};
 };
 
+// What the daemon was told last on a connection.
+struct ToldState {
+  std::atomic<uint32_t> port_id{0};
+  std::atomic<uint32_t> groups{0};
+  std::atomic<uint32_t> options{0};  // as SocketState::options, of those that it knows
+
+  void CopyFrom(const ToldState& other) {
+    port_id.store(other.port_id.load());
+    groups.store(other.groups.load());
+    options.store(other.options.load());
+  }
+};
+
 // State of a descriptor that survives a replacement of its connection.
 struct SocketState {
-  int type = 0;                           // SOCK_RAW or SOCK_DGRAM, as the client requested
-  std::atomic<uint32_t> port_id{0};       // 0: not bound yet
-  std::atomic<uint32_t> groups{0};        // bit n-1: member of group n
-  std::atomic<bool> announced{false};     // the daemon knows port_id and groups
-  std::atomic<uint32_t> told_groups{0};   // those that it was told last
+  int type = 0;                        // SOCK_RAW or SOCK_DGRAM, as the client requested
+  std::atomic<uint32_t> port_id{0};    // 0: not bound yet
+  std::atomic<uint32_t> groups{0};     // bit n-1: member of group n
+  std::atomic<bool> announced{false};  // the daemon knows port_id, groups and options
+  ToldState told;
   std::atomic<uint32_t> peer_groups{0};   // of connect()
   std::atomic<uint32_t> peer_port_id{0};  // of connect(); 0 is the kernel
   std::atomic<uint32_t> options{0};       // bit per SOL_NETLINK option that is on
@@ -58,6 +71,10 @@ struct SocketState {
   std::atomic<bool> dump_open{false};     // a dump was requested and has not ended
   std::atomic<int32_t> told_room{0};      // transport::kReceiveRoom, as the daemon knows it
   std::atomic<bool> loss_pending{false};  // the next receive call returns ENOBUFS
+  // For spare.h: nothing was done with the socket that its connection would remember, and how often
+  // descriptors had got to others when it was opened.
+  std::atomic<bool> plain{true};
+  uint32_t forks = 0;
 
   // Each connection under the descriptor has a number. A failed call passes the number of the
   // connection that failed, so that only the first of several threads replaces it.
@@ -96,8 +113,13 @@ class Pin {
 Mutex& TableMutex();
 
 bool IsShimmed(int fd);
-// False: the pool is full, or the number is too large for the table.
-bool AddSocket(int fd, int type);
+// False in a vfork() child: it shares our memory but has its own descriptors.
+bool TableIsOurs();
+// How often descriptors of this process may have got to another one.
+uint32_t ForksSoFar();
+void NoteFork();
+// False: the pool is full, or the number is too large for the table. `told`: on its connection.
+bool AddSocket(int fd, int type, const ToldState& told);
 // The descriptor is about to be closed, or already refers to something else.
 void ForgetFd(int fd);
 void ForgetRange(unsigned first, unsigned last);
