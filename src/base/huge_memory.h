@@ -61,8 +61,35 @@ struct HugeAllocator {
   }
 };
 
+// Huge pages in parts. All slabs take theirs from the same pages, so that none holds more memory
+// than its objects need. Any thread.
+class HugeParts {
+ public:
+  static constexpr std::size_t kBytes = 64 * 1024;
+  // Aligned to its size. Never given back.
+  static uint8_t* Take() {
+    static HugeParts* const parts = new HugeParts;  // never destroyed, as slabs
+    const std::lock_guard lock(parts->mutex_);
+    if (parts->left_ == 0) {
+      parts->next_ = static_cast<uint8_t*>(std::aligned_alloc(kHugePage, kHugePage));
+      CYGNET_CHECK(parts->next_ != nullptr);
+      (void)madvise(parts->next_, kHugePage, MADV_HUGEPAGE);  // only a hint
+      parts->left_ = kHugePage / kBytes;
+    }
+    --parts->left_;
+    uint8_t* const part = parts->next_;
+    parts->next_ += kBytes;
+    return part;
+  }
+
+ private:
+  std::mutex mutex_;
+  uint8_t* next_ = nullptr;
+  std::size_t left_ = 0;
+};
+
 // Objects of one size, each aligned to kAlign. Any thread, but it takes a mutex: for control
-// threads.
+// threads, and for what a worker makes once for each SA.
 template <std::size_t kBytes, std::size_t kAlign>
 class Slab {
  public:
@@ -90,26 +117,26 @@ class Slab {
     Free* next;
   };
   static constexpr std::size_t kSize = (kBytes + kAlign - 1) / kAlign * kAlign;
-  static constexpr std::size_t kFirstRegion = 64 * 1024;  // a few objects need no huge page
-  static_assert(kSize >= sizeof(Free) && kSize <= kFirstRegion);
+  static_assert(kSize >= sizeof(Free) && kSize <= HugeParts::kBytes);
 
   static Slab& Instance() {
     static Slab* const slab = new Slab;  // never destroyed: objects may outlive main
     return *slab;
   }
   void Grow() {
-    const std::size_t bytes = region_ == 0 ? kFirstRegion : kHugePage;
-    auto* base = static_cast<uint8_t*>(std::aligned_alloc(bytes, bytes));
+    constexpr std::size_t kBytesAtOnce = HugeParts::kBytes;
+    // A few objects need no huge page.
+    auto* base = grown_ ? HugeParts::Take()
+                        : static_cast<uint8_t*>(std::aligned_alloc(kBytesAtOnce, kBytesAtOnce));
     CYGNET_CHECK(base != nullptr);
-    if (bytes == kHugePage) (void)madvise(base, bytes, MADV_HUGEPAGE);  // only a hint
-    region_ = bytes;
-    const std::size_t n = bytes / kSize;
+    grown_ = true;
+    const std::size_t n = kBytesAtOnce / kSize;
     for (std::size_t i = n; i-- > 0;) free_ = new (base + i * kSize) Free{free_};
   }
 
   std::mutex mutex_;
   Free* free_ = nullptr;
-  std::size_t region_ = 0;  // size of the last region
+  bool grown_ = false;
 };
 
 // For std::allocate_shared and the control blocks of shared pointers: single objects only. Large

@@ -40,6 +40,16 @@ TEST(HugeMemoryTest, WhatIsGivenBackIsTakenAgain) {
   EXPECT_EQ(std::make_unique<Thing>().get(), place);
 }
 
+TEST(HugeMemoryTest, PartsAreApartAndAlignedToTheirSize) {
+  std::set<uintptr_t> parts;
+  for (int i = 0; i < 100; ++i) {
+    const auto at = reinterpret_cast<uintptr_t>(HugeParts::Take());
+    EXPECT_EQ(at % HugeParts::kBytes, 0u);
+    parts.insert(at);
+  }
+  EXPECT_EQ(parts.size(), 100u);
+}
+
 TEST(HugeMemoryTest, LargeArraysAreAtHugePages) {
   std::vector<uint64_t, HugeAllocator<uint64_t>> large(kHugePage / 4);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(large.data()) % kHugePage, 0u);
