@@ -126,8 +126,8 @@ void CheckInner(const Sa& sa, const IpPacketView& ip, const Packet& packet) {
   if (sa.spec().mode == SaMode::kTunnel) return;  // its header comes from the peer
   CYGNET_CHECK(!v4 || test::Ipv4HeaderChecksumHolds(l3));
   if (sa.spec().mode == SaMode::kBeet) {
-    CYGNET_CHECK(ip.flow.saddr == sa.spec().selector.saddr);
-    CYGNET_CHECK(ip.flow.daddr == sa.spec().selector.daddr);
+    CYGNET_CHECK(ip.flow.saddr == sa.spec().selector->saddr);
+    CYGNET_CHECK(ip.flow.daddr == sa.spec().selector->daddr);
   }
 }
 

@@ -1,6 +1,8 @@
 // Defaulted: a value that few objects change. It takes eight bytes while it equals T{}.
 #pragma once
 
+#include <type_traits>
+
 #include "base/boxed.h"
 
 namespace cygnet {
@@ -26,6 +28,11 @@ class Defaulted {
   T* Change() {
     if (!value_.has_value()) value_ = T{};
     return &*value_;
+  }
+  // Takes no memory for a field that has the value already.
+  template <typename Field>
+  void Set(Field T::*field, const std::type_identity_t<Field>& value) {
+    if (!((**this).*field == value)) Change()->*field = value;
   }
 
   friend bool operator==(const Defaulted& a, const Defaulted& b) { return *a == *b; }

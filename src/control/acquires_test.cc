@@ -54,7 +54,7 @@ TEST_F(AcquiresTest, OpenLocalEndIsWhereTheHostSendsFrom) {
   ASSERT_EQ(path_.sad.size(), 1u);
   const SaSpec& spec = path_.sad.List()[0]->spec();
   EXPECT_EQ(spec.saddr, Ip("192.0.2.77"));
-  EXPECT_EQ(spec.selector.ifindex, test::kNic0);
+  EXPECT_EQ(spec.selector->ifindex, test::kNic0);
   EXPECT_EQ(spec.limits->hard_add_seconds, 30u);
 }
 

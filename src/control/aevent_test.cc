@@ -14,8 +14,8 @@ class AeventTest : public test::ControlPlaneTest {
   // Adds SA 0x100 with these thresholds.
   void Add(std::optional<uint32_t> max_diff, std::optional<uint32_t> max_age) {
     SaSpec spec = MakeSpec({.spi = 0x100});
-    spec.replay_max_diff = max_diff;
-    spec.replay_max_age = max_age;
+    spec.rare.Change()->replay_max_diff = max_diff;
+    spec.rare.Change()->replay_max_age = max_age;
     ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
     recorder_.Take();
   }
@@ -92,9 +92,9 @@ TEST_F(AeventTest, SettingMovesSequencesAndUsageForwardAndTells) {
   Add(5, 5);
   AeventChange change{.id = IdOf(0x100), .max_diff = 50, .max_age = 60};
   change.usage = LifetimeUsage{.bytes = 1000, .packets = 10, .add_time = 3, .use_time = 4};
-  change.replay =
-      ReplayState{.oseq = 40, .seq = 20, .window = 64, .extended_form = true, .bitmap = {0, 0}};
-  change.replay->bitmap[0] = 1u << 17;  // number 18 was seen, 19 was not
+  change.replay = ReplayState{
+      .oseq = 40, .seq = 20, .window = 64, .extended_form = true, .bitmap = {1u << 17, 0}};
+  // Number 18 was seen, 19 was not.
   ASSERT_TRUE(control_->UpdateAevent(change, {.seq = 3, .pid = 4}).has_value());
   EXPECT_EQ(recorder_.Take(), Events{"aevent update"});
   EXPECT_EQ(recorder_.origins.back().pid, 4u);

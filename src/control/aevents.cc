@@ -56,8 +56,8 @@ Status RestoreReplay(const Sa& sa, const ReplayState& replay) {
 void Aevents::Follow(const Sa& sa, const AeventDefaults& defaults) {
   const SaSpec& spec = sa.spec();
   watched_.insert_or_assign(sa.number,
-                            {.max_diff = spec.replay_max_diff.value_or(defaults.max_diff),
-                             .max_age = spec.replay_max_age.value_or(defaults.max_age),
+                            {.max_diff = spec.rare->replay_max_diff.value_or(defaults.max_diff),
+                             .max_age = spec.rare->replay_max_age.value_or(defaults.max_age),
                              .reported_seq = spec.replay.seq,
                              .reported_oseq = spec.replay.oseq,
                              .reported_at_ns = clock_.MonotonicNs()});

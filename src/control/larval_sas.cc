@@ -57,7 +57,7 @@ std::shared_ptr<Sa> LarvalSas::Insert(SaSpec spec, uint64_t since) {
 }
 
 void LarvalSas::Restore(SaSpec spec) {
-  const uint64_t since = spec.initial_usage->add_time;
+  const uint64_t since = spec.rare->initial_usage->add_time;
   Insert(std::move(spec), since);
 }
 

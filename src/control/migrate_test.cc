@@ -59,7 +59,7 @@ class MigrateTest : public test::ControlPlaneTest {
 
 TEST_F(MigrateTest, MovesTheTemplateAndTheSa) {
   SaSpec spec = MakeSpec({.spi = 0x100, .encap = test::NatT()});
-  spec.replay_max_diff = 77;
+  spec.rare.Change()->replay_max_diff = 77;
   AddPolicyAndSa(std::move(spec));
   const auto before = control_->ListPolicies()[0];
   ASSERT_TRUE(control_->Migrate(Move()).has_value());

@@ -105,7 +105,7 @@ TEST_F(MigrationsTest, OneSaIsNamedByItsMarkAndGetsAnother) {
   const auto moved = sas_.Named(id);
   ASSERT_NE(moved, nullptr);
   EXPECT_EQ(moved->spec().mark_mask, 0xffu);
-  EXPECT_EQ(moved->spec().set_mark_value, 8u);
+  EXPECT_EQ(moved->spec().rare->set_mark_value, 8u);
 }
 
 TEST_F(MigrationsTest, SecondMoveThatFailsUndoesTheFirst) {
@@ -174,9 +174,9 @@ TEST_F(MigrationsTest, TheOperatorsWordStaysWithAnSaThatStays) {
   ASSERT_TRUE(placement_.SetOverride(command).has_value());
   ASSERT_TRUE(migrations_.RunOne(MoveOne({}, "192.0.2.2", 5), {}));
   const auto to = sas_.Named(IdOf({}));
-  EXPECT_EQ(placement_.Find(to->number)->outbound.request.by, RequestedBy::kOperator);
+  EXPECT_EQ(placement_.Find(to->number)->half(Half::kOutbound).request.by, RequestedBy::kOperator);
   ASSERT_TRUE(migrations_.RunOne(MoveOne({}, "192.0.2.2", 6), {}));
-  EXPECT_EQ(placement_.Find(sas_.Named(IdOf({}))->number)->outbound.request.by,
+  EXPECT_EQ(placement_.Find(sas_.Named(IdOf({}))->number)->half(Half::kOutbound).request.by,
             RequestedBy::kOperator)
       << "the command was forgotten with the first object";
 }

@@ -26,11 +26,12 @@ Status MoveSelector(const SaSpec& before, const SaMigration& migration, SaSpec* 
     return Invalid("SA selector is not a single-host match for SA addresses");
   }
   const auto bits = static_cast<uint8_t>(AddressBits(migration.new_family));
-  spec->selector.family = migration.new_family;
-  spec->selector.saddr = migration.new_saddr;
-  spec->selector.daddr = migration.new_daddr;
-  spec->selector.prefixlen_s = bits;
-  spec->selector.prefixlen_d = bits;
+  Selector& selector = *spec->selector.Change();
+  selector.family = migration.new_family;
+  selector.saddr = migration.new_saddr;
+  selector.daddr = migration.new_daddr;
+  selector.prefixlen_s = bits;
+  selector.prefixlen_d = bits;
   return {};
 }
 
@@ -51,21 +52,21 @@ Status MoveEncap(const SaMigration& migration, SaSpec* spec) {
     if (spec->direction == SaDirection::kOut) {
       return Invalid("MTIMER_THRESH attribute should not be set on output SA");
     }
-    spec->mapping_max_age = migration.mapping_max_age;
+    spec->rare.Change()->mapping_max_age = migration.mapping_max_age;
   }
   if (migration.nat_keepalive) {
-    spec->nat_keepalive.reset();
-    if (*migration.nat_keepalive != 0) spec->nat_keepalive = migration.nat_keepalive;
-    if (spec->nat_keepalive && !spec->encap) {
+    spec->rare.Set(&SaRare::nat_keepalive, std::optional<uint32_t>());
+    if (*migration.nat_keepalive != 0) spec->rare.Change()->nat_keepalive = migration.nat_keepalive;
+    if (spec->rare->nat_keepalive && !spec->encap) {
       return Invalid("NAT_KEEPALIVE_INTERVAL requires encapsulation");
     }
-    if (spec->nat_keepalive && spec->direction != SaDirection::kOut) {
+    if (spec->rare->nat_keepalive && spec->direction != SaDirection::kOut) {
       return Invalid("NAT keepalive is only supported for outbound SAs");
     }
   }
   if (spec->encap) return {};
-  spec->mapping_max_age.reset();
-  spec->nat_keepalive.reset();
+  spec->rare.Set(&SaRare::mapping_max_age, std::optional<uint32_t>());
+  spec->rare.Set(&SaRare::nat_keepalive, std::optional<uint32_t>());
   return {};
 }
 
@@ -74,7 +75,7 @@ Status MoveOffload(const SaMigration& migration, SaSpec* spec) {
   if (!migration.offload) return {};
   const SaDirection other = migration.offload->inbound ? SaDirection::kOut : SaDirection::kIn;
   if (spec->direction == other) return Invalid("Mismatched SA and offload direction");
-  if (spec->tfc_pad != 0) return Invalid("TFC padding can't be offloaded");
+  if (spec->rare->tfc_pad != 0) return Invalid("TFC padding can't be offloaded");
   spec->offload = migration.offload;
   return {};
 }
@@ -94,11 +95,11 @@ Result<SaSpec> MovedSpec(const SaSpec& before, const SaMigration& migration) {
     spec.mark_mask = migration.mark->mask;
   }
   if (migration.set_mark) {
-    spec.set_mark_value = migration.set_mark->value;
-    spec.set_mark_mask = migration.set_mark->mask;
+    spec.rare.Change()->set_mark_value = migration.set_mark->value;
+    spec.rare.Change()->set_mark_mask = migration.set_mark->mask;
   }
-  if (spec.mode == SaMode::kTransport && spec.selector.family != IpFamily::kUnspec &&
-      spec.selector.family != spec.family) {
+  if (spec.mode == SaMode::kTransport && spec.selector->family != IpFamily::kUnspec &&
+      spec.selector->family != spec.family) {
     return Invalid("Only tunnel modes can accommodate a change of family");
   }
   CYGNET_RETURN_IF_ERROR(MoveOffload(migration, &spec));

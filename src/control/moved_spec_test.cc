@@ -29,15 +29,15 @@ std::string TextOf(const SaSpec& spec, const SaMigration& migration) {
 
 TEST(MovedSpecTest, WhatTheRequestDoesNotNameStays) {
   SaSpec spec = MakeSpec({.encap = test::NatT(), .direction = SaDirection::kOut, .tfc_pad = 100});
-  spec.nat_keepalive = 20;
+  spec.rare.Change()->nat_keepalive = 20;
   spec.cpu = 1;
   const auto moved = MovedSpec(spec, Move(spec));
   ASSERT_TRUE(moved.has_value());
   EXPECT_EQ(moved->daddr, Ip("192.0.2.4"));
   EXPECT_EQ(moved->saddr, Ip("192.0.2.3"));
   EXPECT_EQ(moved->encap, *spec.encap);
-  EXPECT_EQ(moved->nat_keepalive, 20u);
-  EXPECT_EQ(moved->tfc_pad, 100u);
+  EXPECT_EQ(moved->rare->nat_keepalive, 20u);
+  EXPECT_EQ(moved->rare->tfc_pad, 100u);
   EXPECT_EQ(moved->direction, SaDirection::kOut);
   EXPECT_EQ(moved->cpu, 1u);
   EXPECT_EQ(moved->aead.key, spec.aead.key);
@@ -51,20 +51,20 @@ TEST(MovedSpecTest, SelectorOfTwoHostsFollowsTheAddresses) {
   const auto moved = MovedSpec(spec, migration);
   ASSERT_TRUE(moved.has_value());
   EXPECT_EQ(moved->selector, test::MakeSelector("192.0.2.3", "192.0.2.4", 17));
-  spec.selector.prefixlen_d = 24;
+  spec.selector.Change()->prefixlen_d = 24;
   EXPECT_EQ(TextOf(spec, migration), "SA selector is not a single-host match for SA addresses");
 }
 
 TEST(MovedSpecTest, EncapsulationIsReplacedOrRemovedWithWhatNeedsIt) {
   SaSpec spec = MakeSpec({.encap = test::NatT(), .direction = SaDirection::kOut});
-  spec.nat_keepalive = 20;
+  spec.rare.Change()->nat_keepalive = 20;
   SaMigration migration = Move(spec);
   migration.encap = test::NatT(5000, 5001);
   EXPECT_EQ(MovedSpec(spec, migration)->encap, test::NatT(5000, 5001));
   migration.encap->type = 0;
   const auto without = MovedSpec(spec, migration);
   EXPECT_FALSE(without->encap.has_value());
-  EXPECT_FALSE(without->nat_keepalive.has_value());
+  EXPECT_FALSE(without->rare->nat_keepalive.has_value());
   migration.encap->type = 7;
   EXPECT_EQ(TextOf(spec, migration), "Unsupported encapsulation type");
 }
@@ -75,12 +75,12 @@ TEST(MovedSpecTest, TimersOfANatNeedEncapsulationAndTheirDirection) {
   migration.mapping_max_age = 5;
   EXPECT_EQ(TextOf(in, migration), "MTIMER_THRESH attribute can only be set on ENCAP states");
   in.encap = test::NatT();
-  EXPECT_EQ(MovedSpec(in, migration)->mapping_max_age, 5u);
+  EXPECT_EQ(MovedSpec(in, migration)->rare->mapping_max_age, 5u);
   SaSpec out = MakeSpec({.encap = test::NatT(), .direction = SaDirection::kOut});
   EXPECT_EQ(TextOf(out, migration), "MTIMER_THRESH attribute should not be set on output SA");
   migration.mapping_max_age.reset();
   migration.nat_keepalive = 20;
-  EXPECT_EQ(MovedSpec(out, migration)->nat_keepalive, 20u);
+  EXPECT_EQ(MovedSpec(out, migration)->rare->nat_keepalive, 20u);
   EXPECT_EQ(TextOf(in, migration), "NAT keepalive is only supported for outbound SAs");
   out.encap = std::nullopt;
   EXPECT_EQ(TextOf(out, migration), "NAT_KEEPALIVE_INTERVAL requires encapsulation");

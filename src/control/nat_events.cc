@@ -7,7 +7,7 @@ void NatMappings::OnMapping(const std::shared_ptr<Sa>& sa, const FlowKey& outer)
   if (!spec.encap.has_value()) return;
   // UPDSA may have updated the SA meanwhile.
   if (outer.saddr == spec.saddr && spec.encap->AdmitsSource(outer.sport)) return;
-  if (!limiters_[sa->number].Admit(outer.saddr, outer.sport, spec.mapping_max_age.value_or(0),
+  if (!limiters_[sa->number].Admit(outer.saddr, outer.sport, spec.rare->mapping_max_age.value_or(0),
                                    clock_.MonotonicNs())) {
     return;
   }
@@ -20,9 +20,9 @@ NatKeepalives::NatKeepalives(DataPath* path, PacketPools* pools) : path_(*path) 
 
 void NatKeepalives::Check(const Sa& sa, uint64_t now) {
   const SaSpec& spec = sa.spec();
-  if (!spec.nat_keepalive.has_value() || !spec.encap.has_value() || !sa.usable()) return;
+  if (!spec.rare->nat_keepalive.has_value() || !spec.encap.has_value() || !sa.usable()) return;
   if (sa.outbound() == nullptr || !packets_.has_value()) return;
-  const uint64_t interval = *spec.nat_keepalive;
+  const uint64_t interval = *spec.rare->nat_keepalive;
   const auto last = sent_at_.find(sa.number);
   if (now < sa.lifetime().last_used() + interval ||
       (last != sent_at_.end() && now < last->second + interval)) {

@@ -26,7 +26,7 @@ class NatTest : public test::ControlPlaneTest {
                             .spi = 0x100,
                             .encap = test::NatT(4500, 1024),
                             .direction = SaDirection::kOut});
-    if (interval != 0) spec.nat_keepalive = interval;
+    if (interval != 0) spec.rare.Change()->nat_keepalive = interval;
     const SaId id{.daddr = spec.daddr, .spi = spec.spi, .proto = kProtoEsp, .family = spec.family};
     ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
     sa_ = *control_->GetSa(id);
@@ -171,7 +171,7 @@ class MappingTest : public test::ControlPlaneTest {
  protected:
   void Add(std::optional<uint32_t> max_age) {
     SaSpec spec = MakeSpec({.spi = 0x100, .encap = test::NatT(4500, 4500)});
-    spec.mapping_max_age = max_age;
+    spec.rare.Change()->mapping_max_age = max_age;
     ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
     recorder_.Take();
   }

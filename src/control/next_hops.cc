@@ -24,9 +24,9 @@ NextHops::FarEnd NextHops::FarEndOf(const Sa& sa) {
   const SaSpec& spec = sa.spec();
   // As xfrm_smark_get: the bits that the SA sets, in front of those of the packet, which has the
   // SA's mark.
-  const uint32_t set = spec.set_mark_value & spec.set_mark_mask;
+  const uint32_t set = spec.rare->set_mark_value & spec.rare->set_mark_mask;
   return {.at = {spec.daddr, spec.family},
-          .mark = set | (spec.mark_value & spec.mark_mask & ~spec.set_mark_mask)};
+          .mark = set | (spec.mark_value & spec.mark_mask & ~spec.rare->set_mark_mask)};
 }
 
 void NextHops::Follow(const Sa& sa, uint64_t now) {

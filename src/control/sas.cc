@@ -222,7 +222,7 @@ Result<std::shared_ptr<Sa>> Sas::Make(SaSpec spec, uint64_t iv_mask, const Sa* f
     auto known = parts_.numbers->Identify(spec);
     if (!known) return known.error();
     identity = *known;
-    spec.group = identity.has_value() ? identity->group : 0;
+    spec.rare.Set(&SaRare::group, identity.has_value() ? identity->group : 0);
   }
   auto sa = MakeSharedSa(std::move(spec), parts_.clock->WallSeconds(),
                          identity.has_value() ? identity->iv_mask : iv_mask);
@@ -236,7 +236,7 @@ Status Sas::CheckGroup(const SaSpec& from, const SaSpec& to) const {
   if (parts_.numbers == nullptr) return {};
   const auto identity = parts_.numbers->Identify(to);
   if (!identity) return identity.error();
-  if ((identity->has_value() ? (*identity)->group : 0) == from.group) return {};
+  if ((identity->has_value() ? (*identity)->group : 0) == from.rare->group) return {};
   return MakeError(Errc::kNotSupported,
                    "An SA cannot move into or out of a cluster group: make a new one");
 }
@@ -359,11 +359,12 @@ void Sas::OnSequenceExhausted(const Sa& sa) {
 void Sas::FollowPolicies(const std::shared_ptr<Sa>& sa) {
   const PlacedSa* placed = parts_.placement->Find(sa->number);
   const bool by_client = sa->packet_device() != 0;
-  if (placed == nullptr || by_client || !IsInPacketMode(placed->outbound)) {
+  if (placed == nullptr || by_client || !IsInPacketMode(placed->half(Half::kOutbound))) {
     parts_.device_policies->Forget(sa->number);
     return;
   }
-  GivePolicies(sa, parts_.placement->devices().NumberOf(placed->outbound.binding->device));
+  GivePolicies(sa,
+               parts_.placement->devices().NumberOf(placed->half(Half::kOutbound).binding->device));
 }
 
 void Sas::GivePolicies(const std::shared_ptr<Sa>& sa, std::size_t device) {

@@ -57,7 +57,7 @@ TEST_F(SasTest, RefusedSaLeavesTheLarvalStateForAnotherTry) {
   ASSERT_NE(Reserve(0x500), nullptr);
   nic_.SetOffloadUp(false);
   SaSpec foreign = MakeSpec({.spi = 0x500});
-  foreign.selector.ifindex = 99;
+  foreign.selector.Change()->ifindex = 99;
   EXPECT_EQ(sas_.Update(std::move(foreign), {}).error().code, Errc::kNotSupported);
   EXPECT_EQ(sas_.Named(IdOf({.spi = 0x500}))->state(), SaState::kLarval);
 }

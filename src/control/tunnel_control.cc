@@ -194,7 +194,7 @@ Status TunnelControl::Judge(PolicySpec* policy) const {
 // --- SAs ---
 
 Status TunnelControl::RefuseUnmet(const SaSpec& sa) const {
-  const uint32_t set = sa.set_mark_value & sa.set_mark_mask;
+  const uint32_t set = sa.rare->set_mark_value & sa.rare->set_mark_mask;
   // Outbound, the mark is for the route of the outer packet.
   if (set == 0 || !IsInbound(sa)) return {};
   // libreswan sets the if_id as mark, unless another is configured.
@@ -218,7 +218,7 @@ bool TunnelControl::IsInbound(const SaSpec& sa) const {
 
 // Outbound, only the carrier depends on it.
 uint16_t TunnelControl::NumberFor(const SaSpec& sa) const {
-  const uint32_t set = sa.set_mark_value & sa.set_mark_mask;
+  const uint32_t set = sa.rare->set_mark_value & sa.rare->set_mark_mask;
   const Row* row = nullptr;
   if (sa.if_id != 0) {
     row = Having([&](const TunnelSpec& tunnel) { return tunnel.if_id == sa.if_id; });

@@ -167,8 +167,8 @@ TEST_F(TunnelControlTest, AMarkForOpenedPacketsNeedsItsTunnel) {
   const auto with_set_mark = [] {
     SaSpec spec = test::MakeSpec({.spi = 0x1000});
     spec.direction = SaDirection::kIn;
-    spec.set_mark_value = 42;
-    spec.set_mark_mask = ~uint32_t{0};
+    spec.rare.Change()->set_mark_value = 42;
+    spec.rare.Change()->set_mark_mask = ~uint32_t{0};
     return spec;
   };
   EXPECT_EQ(control_->AddSa(with_set_mark(), {}).error().message,
@@ -183,10 +183,10 @@ TEST_F(TunnelControlTest, AMarkForOpenedPacketsBesideAnIfIdIsRefused) {
   SaSpec spec = test::MakeSpec({.spi = 0x1000});
   spec.direction = SaDirection::kIn;
   spec.if_id = 7;
-  spec.set_mark_value = 42;
-  spec.set_mark_mask = ~uint32_t{0};
+  spec.rare.Change()->set_mark_value = 42;
+  spec.rare.Change()->set_mark_mask = ~uint32_t{0};
   EXPECT_THAT(control_->AddSa(spec.Clone(), {}).error().message, HasSubstr("mark 0x2a"));
-  spec.set_mark_value = 7;  // as libreswan does
+  spec.rare.Change()->set_mark_value = 7;  // as libreswan does
   EXPECT_TRUE(control_->AddSa(std::move(spec), {}));
 }
 

@@ -85,7 +85,7 @@ std::vector<Requirement> CheckDevice(const SaSpec& spec, Half half, const Placem
   add("trust", device->denied);
   add("enabled", device->away);
   add("mode", CheckModes(*device, packet));
-  if (packet && spec.group != 0) {
+  if (packet && spec.rare->group != 0) {
     add("numbers", PlacementReason{ReasonCode::kSharedNumbers, {}});
   }
   const DeviceState state = device->device->state();

@@ -71,12 +71,13 @@ SaSpec SpecOf(const SelfTestCase& test) {
   spec.reqid = Reqid(1);
   spec.mode = test.sa_mode;
   spec.flags = test.esn ? kSaFlagEsn : uint8_t{0};
-  spec.selector.family = test.inner;
+  Selector& selector = *spec.selector.Change();
+  selector.family = test.inner;
   if (test.sa_mode == SaMode::kBeet) {
-    spec.selector.saddr = HostOf(test.inner, 1, 1);
-    spec.selector.daddr = HostOf(test.inner, 1, 2);
-    spec.selector.prefixlen_s = static_cast<uint8_t>(AddressBits(test.inner));
-    spec.selector.prefixlen_d = spec.selector.prefixlen_s;
+    selector.saddr = HostOf(test.inner, 1, 1);
+    selector.daddr = HostOf(test.inner, 1, 2);
+    selector.prefixlen_s = static_cast<uint8_t>(AddressBits(test.inner));
+    selector.prefixlen_d = selector.prefixlen_s;
   }
   spec.replay.window = test.window;
   spec.replay.extended_form = true;

@@ -94,7 +94,7 @@ std::vector<CapabilityCheck> CheckCapabilities(const OffloadCaps& caps, const Sa
   if (packet) {
     checks.push_back(
         {"encap", Unless(!spec.encap.has_value() || caps.packet_udp_encap, "udp-encapsulation")});
-    checks.push_back({"tfc-padding", Unless(spec.tfc_pad == 0, "tfc-padding")});
+    checks.push_back({"tfc-padding", Unless(spec.rare->tfc_pad == 0, "tfc-padding")});
     const bool replay = inbound && spec.replay_window() > 0;
     checks.push_back({"replay-check", Unless(!replay || caps.replay_check, "replay-check")});
   } else if (!spec.encap.has_value() || caps.udp_encap) {

@@ -42,7 +42,7 @@ uint32_t Flags(const SaSpec& spec) {
          flag((spec.flags & kSaFlagNoEcn) != 0, CYGNET_SA_NO_ECN) |
          flag((spec.flags & kSaFlagDecapDscp) != 0, CYGNET_SA_DECAP_DSCP) |
          flag((spec.flags & kSaFlagNoPmtuDisc) != 0, CYGNET_SA_NO_PMTU_DISC) |
-         flag((spec.extra_flags & kSaExtraDontEncapDscp) != 0, CYGNET_SA_DONT_ENCAP_DSCP);
+         flag((spec.rare->extra_flags & kSaExtraDontEncapDscp) != 0, CYGNET_SA_DONT_ENCAP_DSCP);
 }
 
 cygnet_algorithm Algorithm(const SaAlgorithm& algorithm, bool with_key) {
@@ -93,7 +93,7 @@ cygnet_sa Describe(const SaSpec& spec, Half half, OffloadMode mode, bool with_ke
   out.aead = Algorithm(spec.aead, with_keys);
   out.cipher = Algorithm(spec.cipher, with_keys);
   out.auth = Algorithm(spec.auth, with_keys);
-  out.tfc_pad = spec.tfc_pad;
+  out.tfc_pad = spec.rare->tfc_pad;
   out.limits = {spec.limits->soft_bytes, spec.limits->hard_bytes, spec.limits->soft_packets,
                 spec.limits->hard_packets};
   out.selector = ToSelector(spec.selector);

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/made_on_use.h"
+
 namespace cygnet {
 
 // Bucket 0: lateness 0; bucket k: 2^(k-1) … 2^k - 1; last bucket: 65,536 and more.
@@ -35,18 +37,20 @@ struct LatenessHistogram {
   bool operator==(const LatenessHistogram&) const = default;
 };
 
-// The live counts, which saturate at 2^32 - 1. One writer at a time (ensured by the replay window's
-// lock); any thread may read.
+// The live counts, which saturate at 2^32 - 1; the first late packet makes them. One writer at a
+// time (ensured by the replay window's lock); any thread may read.
 class LatenessCounts {
  public:
-  void Accepted(uint64_t late) { Increment(&accepted_[LatenessBucket(late)]); }
-  void Rejected(uint64_t late) { Increment(&rejected_[LatenessBucket(late)]); }
+  void Accepted(uint64_t late) { Increment(&counts_.Get().accepted[LatenessBucket(late)]); }
+  void Rejected(uint64_t late) { Increment(&counts_.Get().rejected[LatenessBucket(late)]); }
 
   LatenessHistogram Read() const {
     LatenessHistogram out;
+    const Counts* counts = counts_.get();
+    if (counts == nullptr) return out;
     for (std::size_t k = 0; k < kLatenessBuckets; ++k) {
-      out.accepted[k] = accepted_[k].load(std::memory_order_relaxed);
-      out.rejected[k] = rejected_[k].load(std::memory_order_relaxed);
+      out.accepted[k] = counts->accepted[k].load(std::memory_order_relaxed);
+      out.rejected[k] = counts->rejected[k].load(std::memory_order_relaxed);
     }
     return out;
   }
@@ -57,8 +61,11 @@ class LatenessCounts {
     if (now != ~uint32_t{0}) count->store(now + 1, std::memory_order_relaxed);
   }
 
-  std::array<std::atomic<uint32_t>, kLatenessBuckets> accepted_{};
-  std::array<std::atomic<uint32_t>, kLatenessBuckets> rejected_{};
+  struct Counts {
+    std::array<std::atomic<uint32_t>, kLatenessBuckets> accepted{};
+    std::array<std::atomic<uint32_t>, kLatenessBuckets> rejected{};
+  };
+  MadeOnUse<Counts> counts_;
 };
 
 }  // namespace cygnet

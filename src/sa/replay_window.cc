@@ -63,15 +63,16 @@ ReplayState ReplayWindow::Export(uint64_t oseq) {
   out.seq = top_;
   out.window = asked_;
   out.extended_form = extended_form_;
-  out.bitmap.assign(extended_form_ ? bmp_words_ : 1, 0);
+  std::vector<uint32_t> words(extended_form_ ? bmp_words_ : 1);
   for (uint32_t back = 0; back < std::min(asked_, window_) && back < top_; ++back) {
     const uint64_t seq = top_ - back;
     if (TestBit(seq) || seq <= lost_) {  // nobody may accept what a lost device may have accepted
       const uint64_t index = extended_form_ ? (seq - 1) % asked_ : back;
       const std::size_t word = static_cast<std::size_t>(index / 32);
-      if (word < out.bitmap.size()) out.bitmap[word] |= uint32_t{1} << (index % 32);
+      if (word < words.size()) words[word] |= uint32_t{1} << (index % 32);
     }
   }
+  out.bitmap = std::move(words);
   return out;
 }
 

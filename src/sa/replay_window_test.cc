@@ -441,7 +441,7 @@ TEST(ReplayWindowTest, MergeKnowsWhatBothAccepted) {
       seen.insert(seq);
     }
     const ReplayState state = device.Export(0);
-    own.Merge(state.seq, state.bitmap);
+    own.Merge(state.seq, state.bitmap.words());
     EXPECT_EQ(own.highest(), 120u);
     for (uint64_t seq = 121 - std::min<uint64_t>(size, 120); seq <= 130; ++seq) {
       if (seq == 0) continue;

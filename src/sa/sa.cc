@@ -43,12 +43,12 @@ uint8_t WriteHeader(const SaSpec& spec, uint8_t* out) {
 // RFC 4303 section 3.3.3: without ESN the counter must not cycle unless the SA allows it. The
 // 64-bit counter behind it continues in both cases, so the IV never repeats.
 uint64_t SequenceLimit(const SaSpec& spec) {
-  const bool wide = spec.esn() || (spec.extra_flags & kSaExtraOseqMayWrap) != 0;
+  const bool wide = spec.esn() || (spec.rare->extra_flags & kSaExtraOseqMayWrap) != 0;
   return wide ? ~uint64_t{0} : uint64_t{0xffffffff};
 }
 
 LifetimeUsage StartingUsage(const SaSpec& spec, uint64_t now) {
-  if (spec.initial_usage.has_value()) return *spec.initial_usage;
+  if (spec.rare->initial_usage.has_value()) return *spec.rare->initial_usage;
   return {.add_time = now};
 }
 
@@ -100,13 +100,13 @@ OutboundSa::OutboundSa(const SaSpec& spec, Sa* owner, uint64_t mask)
     : sa(owner),
       iv_mask(mask),
       salt(SaltOf(spec)),
-      tfc_pad(spec.mode == SaMode::kTunnel ? spec.tfc_pad : 0),
+      tfc_pad(spec.mode == SaMode::kTunnel ? spec.rare->tfc_pad : 0),
       family(spec.family),
       layout(LayoutOf(spec)),
       mode(spec.mode),
       esn(spec.esn()),
       flags(spec.flags),
-      copy_dscp((spec.extra_flags & kSaExtraDontEncapDscp) == 0),
+      copy_dscp((spec.rare->extra_flags & kSaExtraDontEncapDscp) == 0),
       sequence(spec.replay.oseq, SequenceLimit(spec)),
       inner_family(BeetInnerOf(spec).family) {
   header_length = WriteHeader(spec, header.data());
@@ -139,14 +139,14 @@ InboundSa::InboundSa(const SaSpec& spec, Sa* owner)
 Sa::Sa(SaSpec spec, uint64_t now, Larval)
     : lifetime_(spec.limits, {.add_time = now}),
       state_(SaState::kLarval),
-      admits_all_(spec.selector.SaysNothing()),
+      admits_all_(spec.selector->SaysNothing()),
       packet_device_(PacketDeviceOf(spec.offload)),
       spec_(std::move(spec)) {}
 
 Sa::Sa(SaSpec spec, uint64_t now, uint64_t iv_mask)
     : lifetime_(spec.limits, StartingUsage(spec, now)),
       state_(SaState::kValid),
-      admits_all_(spec.selector.SaysNothing()),
+      admits_all_(spec.selector->SaysNothing()),
       packet_device_(PacketDeviceOf(spec.offload)),
       spec_(std::move(spec)) {
   if (MayBeOutbound(spec_)) outbound_ = std::make_unique<OutboundSa>(spec_, this, iv_mask);
@@ -225,29 +225,20 @@ SaSpec SaSpec::Clone() const {
   copy.reqid = reqid;
   copy.acquire_seq = acquire_seq;
   copy.flags = flags;
-  copy.extra_flags = extra_flags;
   copy.selector = selector;
   copy.limits = limits;
-  copy.initial_usage = initial_usage;
   copy.replay = replay;
   copy.replay_at_least = replay_at_least;
   copy.aead = aead.Clone();
   copy.cipher = cipher.Clone();
   copy.auth = auth.Clone();
   copy.encap = encap;
-  copy.tfc_pad = tfc_pad;
   copy.if_id = if_id;
   copy.mark_value = mark_value;
   copy.mark_mask = mark_mask;
-  copy.set_mark_value = set_mark_value;
-  copy.set_mark_mask = set_mark_mask;
   copy.direction = direction;
   copy.offload = offload;
-  copy.replay_max_diff = replay_max_diff;
-  copy.replay_max_age = replay_max_age;
-  copy.mapping_max_age = mapping_max_age;
-  copy.nat_keepalive = nat_keepalive;
-  copy.group = group;
+  copy.rare = rare;
   copy.cpu = cpu;
   return copy;
 }

@@ -122,7 +122,7 @@ struct alignas(kCacheLine) InboundSa : FromSlab<InboundSa> {
   const Boxed<BeetInner> beet;  // BEET only
   alignas(kCacheLine) ReplayWindow replay;
 };
-static_assert(sizeof(InboundSa) <= 5 * kCacheLine);
+static_assert(sizeof(InboundSa) == 3 * kCacheLine);
 
 enum class SaState : uint8_t { kLarval, kValid, kDying, kExpired, kDead };
 
@@ -134,7 +134,7 @@ struct SaStats {
 
 // The first cache line has all that a run needs, the second begins what look-ups compare.
 class alignas(kCacheLine) Sa : public FromSlab<Sa> {
-  Lifetime lifetime_;
+  [[no_unique_address]] Lifetime lifetime_;  // what follows begins in its padding
   std::atomic<SaState> state_;
   const bool admits_all_;
 
@@ -143,6 +143,7 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   // Tunnels::kMissing: it does not exist.
   // Control may change it at any time.
   std::atomic<uint16_t> tunnel{0};
+  bool soft_time_signalled = false;  // control thread
 
  private:
   const int32_t packet_device_;
@@ -157,8 +158,6 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   SaDrops drops_;
 
  public:
-  bool soft_time_signalled = false;
-
   // Larval: key management has reserved an SPI, but there are no keys yet.
   struct Larval {};
   Sa(SaSpec spec, uint64_t now, Larval);
@@ -194,7 +193,7 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   void PrefetchUse() const { __builtin_prefetch(this, 1); }
   // True if the flow may use the SA; an empty selector admits every flow.
   bool Admits(const FlowKey& flow, int32_t ifindex) const {
-    return admits_all_ || spec_.selector.Admits(flow, ifindex);
+    return admits_all_ || spec_.selector->Admits(flow, ifindex);
   }
 
   bool admits_all() const { return admits_all_; }
@@ -212,7 +211,7 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   void TakeOver(Sa* from);
 };
 
-static_assert(sizeof(Lifetime) + 8 == kCacheLine);
+static_assert(sizeof(Lifetime) + 8 == kCacheLine && sizeof(Sa) == 5 * kCacheLine);
 
 // std::make_shared for SAs: its memory would not begin at a cache line of the slab.
 template <typename... Args>

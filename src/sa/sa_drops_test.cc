@@ -36,6 +36,14 @@ TEST(SaDropsTest, StatisticsOfXfrmAreAlwaysCounted) {
   EXPECT_EQ(counted, 5u + 8u);
 }
 
+TEST(SaDropsTest, TakesEightBytesUntilAPacketIsDropped) {
+  static_assert(sizeof(SaDrops) == 8);
+  const SaDrops drops;
+  for (std::size_t r = 1; r < kDropReasons; ++r) {
+    EXPECT_EQ(drops.Of(static_cast<DropReason>(r)), 0u);
+  }
+}
+
 TEST(SaDropsTest, TwoThreadsThatMeetANewReasonCountOneAndTheSame) {
   SaDrops drops;
   const auto count = [&] {

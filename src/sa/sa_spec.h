@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "base/boxed.h"
 #include "base/defaulted.h"
@@ -16,6 +15,8 @@
 #include "net/address.h"
 #include "net/offload_request.h"
 #include "net/selector.h"
+#include "sa/replay_bits.h"
+#include "sa/sa_selector.h"
 
 namespace cygnet {
 
@@ -81,7 +82,7 @@ struct ReplayState {
   uint64_t seq = 0;   // highest received, including its high word
   uint32_t window = 0;
   bool extended_form = false;  // XFRMA_REPLAY_ESN_VAL rather than XFRMA_REPLAY_VAL
-  std::vector<uint32_t> bitmap;
+  ReplayBits bitmap;
   bool operator==(const ReplayState&) const = default;
 };
 
@@ -92,6 +93,23 @@ struct SaAlgorithm {
   bool explicit_truncation = false;  // auth: set by XFRMA_ALG_AUTH_TRUNC
 
   SaAlgorithm Clone() const;
+};
+
+// What few SAs have.
+struct SaRare {
+  uint32_t extra_flags = 0;
+  // XFRMA_SET_MARK. Outbound: the mark by which the outer packets are routed. Inbound: of the
+  // opened packets.
+  uint32_t set_mark_value = 0;
+  uint32_t set_mark_mask = 0;
+  uint32_t tfc_pad = 0;
+  uint32_t group = 0;  // of nodes that share its numbers, by the number store; 0: none
+  std::optional<uint32_t> replay_max_diff;  // XFRMA_REPLAY_THRESH
+  std::optional<uint32_t> replay_max_age;   // XFRMA_ETIMER_THRESH, 100 ms units
+  std::optional<uint32_t> mapping_max_age;  // XFRMA_MTIMER_THRESH, seconds
+  std::optional<uint32_t> nat_keepalive;    // seconds
+  Boxed<LifetimeUsage> initial_usage;       // XFRMA_LTIME_VAL
+  bool operator==(const SaRare&) const = default;
 };
 
 // What look-ups compare comes first, in one cache line.
@@ -114,30 +132,18 @@ struct SaSpec {
   uint32_t mark_mask = 0;
   uint8_t flags = 0;
   SaDirection direction = SaDirection::kUnspec;
-  uint32_t extra_flags = 0;
-
   std::optional<uint32_t> cpu;  // XFRMA_SA_PCPU: outbound, only packets of this CPU (RFC 9611)
-  Selector selector;
-  // XFRMA_SET_MARK. Outbound: the mark by which the outer packets are routed. Inbound: of the
-  // opened packets.
-  uint32_t set_mark_value = 0;
-  uint32_t set_mark_mask = 0;
-  uint32_t tfc_pad = 0;
-  uint32_t group = 0;            // of nodes that share its numbers, by the number store; 0: none
+  SaSelector selector;
   uint32_t acquire_seq = 0;      // usersa_info.seq: the number of the ACQUIRE that the SA answers
   uint32_t replay_at_least = 0;  // set by the operator: smaller windows are widened to it
   ReplayState replay;            // window and starting counters
   SaAlgorithm aead;
   SaAlgorithm cipher;
   SaAlgorithm auth;
-  std::optional<uint32_t> replay_max_diff;  // XFRMA_REPLAY_THRESH
-  std::optional<uint32_t> replay_max_age;   // XFRMA_ETIMER_THRESH, 100 ms units
-  std::optional<uint32_t> mapping_max_age;  // XFRMA_MTIMER_THRESH, seconds
-  std::optional<uint32_t> nat_keepalive;    // seconds
   Defaulted<LifetimeLimits> limits;
-  Boxed<LifetimeUsage> initial_usage;  // XFRMA_LTIME_VAL
   Boxed<UdpEncap> encap;
   Boxed<OffloadRequest> offload;
+  Defaulted<SaRare> rare;
 
   // Deep copy including keys. Explicit because copies of keys must be rare.
   SaSpec Clone() const;

@@ -133,7 +133,7 @@ TEST(SaTest, BeetHasTheInnerAddressesOfItsSelector) {
   EXPECT_EQ(cross->inbound()->beet->saddr, test::Ip("fd01::1"));
   EXPECT_EQ(cross->inbound()->beet->daddr, test::Ip("fd02::1"));
   SaSpec unspec = test::MakeSpec({.mode = SaMode::kBeet});
-  unspec.selector = {};
+  unspec.selector = Selector();
   EXPECT_EQ(BeetInnerOf(unspec).family, IpFamily::kV4);
   EXPECT_FALSE(MakeSa()->inbound()->beet.has_value());
 }

@@ -267,7 +267,7 @@ TEST_F(SadTest, FindByIdentityTakesTheNewest) {
 TEST_F(SadTest, AnInterfaceOfTheSelectorIsTheOneThePacketLeavesBy) {
   SaSpec spec = test::MakeSpec();
   spec.selector = test::MakeSelector("10.1.0.0/16", "10.2.0.0/16", 0);
-  spec.selector.ifindex = 7;
+  spec.selector.Change()->ifindex = 7;
   const auto by_address = Add(std::move(spec));
   Sad::OutboundQuery query = Query();
   EXPECT_EQ(Outbound(query), nullptr);
@@ -276,7 +276,7 @@ TEST_F(SadTest, AnInterfaceOfTheSelectorIsTheOneThePacketLeavesBy) {
   query.ifindex = 7;
   EXPECT_EQ(Outbound(query), by_address.get());
   SaSpec alone = test::MakeSpec();
-  alone.selector.ifindex = 8;
+  alone.selector.Change()->ifindex = 8;
   const auto by_interface = Add(std::move(alone));
   EXPECT_EQ(Outbound(query), by_address.get());
   query.ifindex = 8;

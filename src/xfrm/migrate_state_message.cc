@@ -64,8 +64,8 @@ void PutMoved(MessageBuilder& builder, const SaMigration& migration, const SaVie
   }
   if (moved.offload) PutOffload(builder, *moved.offload);
   PutSaMarks(builder, spec);
-  PutIfSet(builder, XFRMA_MTIMER_THRESH, spec.mapping_max_age);
-  PutIfSet(builder, kAttrNatKeepalive, spec.nat_keepalive);
+  PutIfSet(builder, XFRMA_MTIMER_THRESH, spec.rare->mapping_max_age);
+  PutIfSet(builder, kAttrNatKeepalive, spec.rare->nat_keepalive);
   if (spec.direction != SaDirection::kUnspec) {
     builder.Attribute(kAttrSaDir, static_cast<uint8_t>(spec.direction));
   }

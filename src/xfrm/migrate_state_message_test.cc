@@ -158,7 +158,7 @@ TEST(MigrateStateMessageTest, TheEventHasTheRequestAndTheSaAsItIsNow) {
   SaSpec spec;
   spec.selector = FromWire(*testing::NetworkSelector());
   spec.encap = UdpEncap{.sport = 1, .dport = 2, .original_address = {}};
-  spec.mapping_max_age = 9;
+  spec.rare.Change()->mapping_max_age = 9;
   spec.direction = SaDirection::kIn;
   SaView moved;
   moved.spec = &spec;

@@ -16,9 +16,9 @@ namespace {
 
 using netlink::AttributeTable;
 
-template <typename T>
-void CopyIfPresent(const AttributeTable& attributes, uint16_t type, std::optional<T>& out) {
-  out = attributes.Get<T>(type);
+void CopyIfPresent(const AttributeTable& attributes, uint16_t type,
+                   std::optional<uint32_t> SaRare::*field, SaSpec* spec) {
+  spec->rare.Set(field, attributes.Get<uint32_t>(type));
 }
 
 // The fixed part, like copy_from_user_state.
@@ -33,7 +33,7 @@ SaSpec DecodeInfo(const xfrm_usersa_info& info) {
   spec.reqid = Reqid(info.reqid);
   spec.acquire_seq = info.seq;
   spec.selector = FromWire(info.sel);
-  if (spec.selector.family == IpFamily::kUnspec && (info.flags & kSaFlagAfUnspec) == 0) {
+  if (spec.selector->family == IpFamily::kUnspec && (info.flags & kSaFlagAfUnspec) == 0) {
     xfrm_selector selector = info.sel;
     selector.family = info.family;
     spec.selector = FromWire(selector);
@@ -56,20 +56,20 @@ void DecodeCommonAttributes(const AttributeTable& attributes, SaSpec& spec) {
 void DecodeSaAttributes(const AttributeTable& attributes, SaSpec& spec) {
   DecodeCommonAttributes(attributes, spec);
   spec.encap = DecodeEncap(attributes);
-  spec.extra_flags = attributes.GetOr<uint32_t>(XFRMA_SA_EXTRA_FLAGS, 0);
-  spec.tfc_pad = attributes.GetOr<uint32_t>(XFRMA_TFCPAD, 0);
+  spec.rare.Set(&SaRare::extra_flags, attributes.GetOr<uint32_t>(XFRMA_SA_EXTRA_FLAGS, 0));
+  spec.rare.Set(&SaRare::tfc_pad, attributes.GetOr<uint32_t>(XFRMA_TFCPAD, 0));
   if (const auto value = attributes.Get<uint32_t>(XFRMA_SET_MARK)) {  // xfrm_smark_init
-    spec.set_mark_value = *value;
-    spec.set_mark_mask = attributes.GetOr(XFRMA_SET_MARK_MASK, ~uint32_t{0});
+    spec.rare.Change()->set_mark_value = *value;
+    spec.rare.Change()->set_mark_mask = attributes.GetOr(XFRMA_SET_MARK_MASK, ~uint32_t{0});
   }
   if (const auto usage = attributes.Get<xfrm_lifetime_cur>(XFRMA_LTIME_VAL)) {
-    spec.initial_usage = FromWire(*usage);
+    spec.rare.Change()->initial_usage = FromWire(*usage);
   }
-  CopyIfPresent(attributes, XFRMA_REPLAY_THRESH, spec.replay_max_diff);
-  CopyIfPresent(attributes, XFRMA_ETIMER_THRESH, spec.replay_max_age);
-  CopyIfPresent(attributes, XFRMA_MTIMER_THRESH, spec.mapping_max_age);
+  CopyIfPresent(attributes, XFRMA_REPLAY_THRESH, &SaRare::replay_max_diff, &spec);
+  CopyIfPresent(attributes, XFRMA_ETIMER_THRESH, &SaRare::replay_max_age, &spec);
+  CopyIfPresent(attributes, XFRMA_MTIMER_THRESH, &SaRare::mapping_max_age, &spec);
   const auto keepalive = attributes.GetOr<uint32_t>(kAttrNatKeepalive, 0);
-  if (keepalive != 0) spec.nat_keepalive = keepalive;
+  if (keepalive != 0) spec.rare.Change()->nat_keepalive = keepalive;
 }
 
 SaId IdOf(const xfrm_address_t& daddr, uint32_t spi, uint8_t proto, uint16_t family,
@@ -104,13 +104,12 @@ ReplayState DecodeReplay(const AttributeTable& attributes, uint32_t legacy_windo
     replay.oseq = uint64_t{esn->oseq_hi} << 32 | esn->oseq;
     replay.seq = uint64_t{esn->seq_hi} << 32 | esn->seq;
     replay.window = esn->replay_window;
-    replay.bitmap.resize(esn->bmp_len);
+    std::vector<uint32_t> words(esn->bmp_len);
     // The bitmap is either complete or absent; if absent, it starts empty.
     const auto bitmap = attributes.Payload(XFRMA_REPLAY_ESN_VAL).subspan(sizeof(*esn));
-    const std::size_t bytes = replay.bitmap.size() * sizeof(uint32_t);
-    if (bytes != 0 && bitmap.size() >= bytes) {
-      std::memcpy(replay.bitmap.data(), bitmap.data(), bytes);
-    }
+    const std::size_t bytes = words.size() * sizeof(uint32_t);
+    if (bytes != 0 && bitmap.size() >= bytes) std::memcpy(words.data(), bitmap.data(), bytes);
+    replay.bitmap = std::move(words);
     return replay;
   }
   replay.window = std::min(legacy_window, kLegacyReplayWindow);

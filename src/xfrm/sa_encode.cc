@@ -87,7 +87,8 @@ void PutReplay(MessageBuilder& builder, const ReplayState& replay) {
     builder.Attribute(XFRMA_REPLAY_VAL, wire);
     return;
   }
-  const std::size_t words = std::min(replay.bitmap.size(), kMaxReplayWords);
+  const std::vector<uint32_t> bits = replay.bitmap.words();
+  const std::size_t words = std::min(bits.size(), kMaxReplayWords);
   const ReplayEsnHeader header{.bmp_len = static_cast<uint32_t>(words),
                                .oseq = static_cast<uint32_t>(replay.oseq),
                                .seq = static_cast<uint32_t>(replay.seq),
@@ -97,7 +98,7 @@ void PutReplay(MessageBuilder& builder, const ReplayState& replay) {
   std::array<uint8_t, sizeof(ReplayEsnHeader) + kMaxReplayWords * sizeof(uint32_t)> wire{};
   std::memcpy(wire.data(), &header, sizeof(header));
   if (words != 0) {
-    std::memcpy(wire.data() + sizeof(header), replay.bitmap.data(), words * sizeof(uint32_t));
+    std::memcpy(wire.data() + sizeof(header), bits.data(), words * sizeof(uint32_t));
   }
   builder.AttributeBytes(XFRMA_REPLAY_ESN_VAL,
                          {wire.data(), sizeof(header) + words * sizeof(uint32_t)});
@@ -126,9 +127,9 @@ void PutDirection(MessageBuilder& builder, const SaSpec& spec) {
 
 void PutSaMarks(MessageBuilder& builder, const SaSpec& spec) {
   PutMark(builder, {.value = spec.mark_value, .mask = spec.mark_mask});
-  if ((spec.set_mark_value | spec.set_mark_mask) == 0) return;
-  builder.Attribute(XFRMA_SET_MARK, spec.set_mark_value);
-  builder.Attribute(XFRMA_SET_MARK_MASK, spec.set_mark_mask);
+  if ((spec.rare->set_mark_value | spec.rare->set_mark_mask) == 0) return;
+  builder.Attribute(XFRMA_SET_MARK, spec.rare->set_mark_value);
+  builder.Attribute(XFRMA_SET_MARK_MASK, spec.rare->set_mark_mask);
 }
 
 void PutSaSelection(MessageBuilder& builder, const SaSpec& spec) {
@@ -139,20 +140,20 @@ void PutSaSelection(MessageBuilder& builder, const SaSpec& spec) {
 
 void PutSaAttributes(MessageBuilder& builder, const SaView& sa) {
   const SaSpec& spec = *sa.spec;
-  if (spec.extra_flags != 0) builder.Attribute(XFRMA_SA_EXTRA_FLAGS, spec.extra_flags);
+  if (spec.rare->extra_flags != 0) builder.Attribute(XFRMA_SA_EXTRA_FLAGS, spec.rare->extra_flags);
   if (sa.last_used != 0) builder.Attribute(XFRMA_LASTUSED, sa.last_used);
   PutAlgorithms(builder, spec);
   if (spec.encap) PutEncap(builder, *spec.encap);
-  if (spec.tfc_pad != 0) builder.Attribute(XFRMA_TFCPAD, spec.tfc_pad);
+  if (spec.rare->tfc_pad != 0) builder.Attribute(XFRMA_TFCPAD, spec.rare->tfc_pad);
   PutSaMarks(builder, spec);
   PutReplay(builder, sa.replay);
   if (sa.offload) PutOffload(builder, *sa.offload);
   PutIfId(builder, spec.if_id);
-  if (spec.mapping_max_age && *spec.mapping_max_age != 0) {
-    builder.Attribute(XFRMA_MTIMER_THRESH, *spec.mapping_max_age);
+  if (spec.rare->mapping_max_age && *spec.rare->mapping_max_age != 0) {
+    builder.Attribute(XFRMA_MTIMER_THRESH, *spec.rare->mapping_max_age);
   }
   PutDirection(builder, spec);
-  if (spec.nat_keepalive) builder.Attribute(kAttrNatKeepalive, *spec.nat_keepalive);
+  if (spec.rare->nat_keepalive) builder.Attribute(kAttrNatKeepalive, *spec.rare->nat_keepalive);
 }
 
 netlink::Buffer EncodeSa(const SaView& sa, ReplyTo to, DumpPart part, netlink::Buffer behind) {

@@ -125,7 +125,7 @@ Status CheckEsp(const SaSpec& spec) {
 }
 
 Status CheckKeepalive(const SaSpec& spec) {
-  if (!spec.nat_keepalive) return {};
+  if (!spec.rare->nat_keepalive) return {};
   if (spec.direction != SaDirection::kOut) {
     return MakeError(Errc::kInvalid, "NAT keepalive is only supported for outbound SAs");
   }
@@ -165,8 +165,8 @@ Status CheckInit(const SaSpec& spec, uint8_t wire_mode) {
     return MakeError(Errc::kProtocolNotSupported, "Requested mode not found");
   }
   // BEET takes the inner addresses from the selector, so its family may differ, as for a tunnel.
-  if (wire_mode == XFRM_MODE_TRANSPORT && spec.selector.family != IpFamily::kUnspec &&
-      spec.selector.family != spec.family) {
+  if (wire_mode == XFRM_MODE_TRANSPORT && spec.selector->family != IpFamily::kUnspec &&
+      spec.selector->family != spec.family) {
     return MakeError(Errc::kProtocolNotSupported,
                      "Only tunnel modes can accommodate a change of family");
   }
@@ -187,7 +187,7 @@ Result<OffloadRequest> DecodeOffload(const xfrm_user_offload& offload, const SaS
   if (spec.direction == (inbound ? SaDirection::kOut : SaDirection::kIn)) {
     return MakeError(Errc::kInvalid, "Mismatched SA and offload direction");
   }
-  if (spec.tfc_pad != 0) return MakeError(Errc::kInvalid, "TFC padding can't be offloaded");
+  if (spec.rare->tfc_pad != 0) return MakeError(Errc::kInvalid, "TFC padding can't be offloaded");
   OffloadRequest request;
   request.mode =
       (offload.flags & kOffloadPacket) != 0 ? OffloadMode::kPacket : OffloadMode::kCrypto;

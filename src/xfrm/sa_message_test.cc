@@ -35,7 +35,7 @@ SaView ViewOf(const SaSpec& spec) {
   view.state = SaState::kValid;
   view.replay = spec.replay;
   view.offload = spec.offload;
-  view.usage = spec.initial_usage.value_or(LifetimeUsage{});
+  view.usage = spec.rare->initial_usage.value_or(LifetimeUsage{});
   return view;
 }
 
@@ -212,13 +212,13 @@ TEST(DecodeSaTest, TakesEveryField) {
   EXPECT_EQ(spec->aead.icv_bits, 128);
   EXPECT_EQ(spec->encap->sport, 4500);
   EXPECT_EQ(spec->encap->dport, 4501);
-  EXPECT_EQ(spec->extra_flags, 2u);
-  EXPECT_EQ(spec->replay_max_diff, 11u);
-  EXPECT_EQ(spec->replay_max_age, 12u);
-  EXPECT_EQ(spec->mapping_max_age, 13u);
-  EXPECT_EQ(spec->initial_usage, (LifetimeUsage{1, 2, 3, 4}));
+  EXPECT_EQ(spec->rare->extra_flags, 2u);
+  EXPECT_EQ(spec->rare->replay_max_diff, 11u);
+  EXPECT_EQ(spec->rare->replay_max_age, 12u);
+  EXPECT_EQ(spec->rare->mapping_max_age, 13u);
+  EXPECT_EQ(spec->rare->initial_usage, (LifetimeUsage{1, 2, 3, 4}));
   EXPECT_EQ(spec->offload, (OffloadRequest{OffloadMode::kPacket, 3, true}));
-  EXPECT_EQ(spec->selector.family, IpFamily::kV4) << "filled in from the SA";
+  EXPECT_EQ(spec->selector->family, IpFamily::kV4) << "filled in from the SA";
 }
 
 TEST(DecodeSaTest, BeetAndTunnelMayChangeTheFamily) {
@@ -229,7 +229,7 @@ TEST(DecodeSaTest, BeetAndTunnelMayChangeTheFamily) {
     const auto spec = Decode(NewSa(info).AttrBytes(XFRMA_ALG_AEAD, Gcm()));
     ASSERT_TRUE(spec.has_value()) << spec.error().message;
     EXPECT_EQ(static_cast<uint8_t>(spec->mode), mode);
-    EXPECT_EQ(spec->selector.family, IpFamily::kV6);
+    EXPECT_EQ(spec->selector->family, IpFamily::kV6);
     EXPECT_EQ(spec->family, IpFamily::kV4);
   }
 }
@@ -237,7 +237,7 @@ TEST(DecodeSaTest, BeetAndTunnelMayChangeTheFamily) {
 TEST(DecodeSaTest, AfUnspecFlagKeepsSelectorWithoutFamily) {
   const auto spec = Decode(
       NewSa(With([](auto& i) { i.flags = kSaFlagAfUnspec; })).AttrBytes(XFRMA_ALG_AEAD, Gcm()));
-  EXPECT_EQ(spec->selector.family, IpFamily::kUnspec);
+  EXPECT_EQ(spec->selector->family, IpFamily::kUnspec);
 }
 
 TEST(DecodeSaTest, EsnBitmapMayBeLeftOut) {

@@ -75,7 +75,7 @@ inline SaSpec SpecFromC(const cygnet_sa& from) {
                                     flag(has(CYGNET_SA_NO_ECN), kSaFlagNoEcn) |
                                     flag(has(CYGNET_SA_DECAP_DSCP), kSaFlagDecapDscp) |
                                     flag(has(CYGNET_SA_NO_PMTU_DISC), kSaFlagNoPmtuDisc));
-  spec.extra_flags = has(CYGNET_SA_DONT_ENCAP_DSCP) ? kSaExtraDontEncapDscp : 0;
+  if (has(CYGNET_SA_DONT_ENCAP_DSCP)) spec.rare.Change()->extra_flags = kSaExtraDontEncapDscp;
   spec.selector = SelectorFromC(from.selector);
   spec.limits = LimitsFromC(from.limits);
   spec.replay.window = from.replay_window;
@@ -83,7 +83,7 @@ inline SaSpec SpecFromC(const cygnet_sa& from) {
   spec.aead = AlgorithmFromC(AlgorithmKind::kAead, from.aead);
   spec.cipher = AlgorithmFromC(AlgorithmKind::kCipher, from.cipher);
   spec.auth = AlgorithmFromC(AlgorithmKind::kAuth, from.auth);
-  spec.tfc_pad = from.tfc_pad;
+  spec.rare.Set(&SaRare::tfc_pad, from.tfc_pad);
   if (from.udp_dport != 0) {
     UdpEncap encap;
     encap.sport = from.udp_sport;

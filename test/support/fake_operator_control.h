@@ -139,7 +139,7 @@ inline SaSpec SampleSaSpec(uint32_t spi) {
   spec.reqid = Reqid{7};
   spec.replay.window = 32;
   spec.flags = kSaFlagEsn;
-  spec.selector.family = IpFamily::kV4;
+  spec.selector.Change()->family = IpFamily::kV4;
   std::array<uint8_t, 20> key;
   std::iota(key.begin(), key.end(), uint8_t{0});
   spec.aead.descriptor = FindAlgorithm(AlgorithmKind::kAead, "rfc4106(gcm(aes))");

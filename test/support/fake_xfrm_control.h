@@ -92,11 +92,12 @@ class FakeXfrmControl final : public XfrmControl {
   Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) override {
     last_larval_seconds = request.larval_lifetime_seconds;
     SaSpec& spec = request.spec;
-    spec.selector = {};
-    spec.selector.saddr = spec.saddr;
-    spec.selector.daddr = spec.daddr;
-    spec.selector.prefixlen_s = static_cast<uint8_t>(AddressBits(spec.family));
-    spec.selector.prefixlen_d = spec.selector.prefixlen_s;
+    Selector& selector = *spec.selector.Change();
+    selector = {};
+    selector.saddr = spec.saddr;
+    selector.daddr = spec.daddr;
+    selector.prefixlen_s = static_cast<uint8_t>(AddressBits(spec.family));
+    selector.prefixlen_d = selector.prefixlen_s;
     spec.limits = LifetimeLimits{};
     spec.limits.Change()->hard_add_seconds = request.larval_lifetime_seconds;
     spec.flags = 0;
@@ -134,8 +135,8 @@ class FakeXfrmControl final : public XfrmControl {
   Result<AeventView> GetAevent(const SaId& id) const override {
     const auto sa = Find(id);
     if (!sa) return MakeError(Errc::kNoSuchProcess);
-    return AeventView{Opaque(sa), sa->spec.replay_max_diff.value_or(2),
-                      sa->spec.replay_max_age.value_or(10)};
+    return AeventView{Opaque(sa), sa->spec.rare->replay_max_diff.value_or(2),
+                      sa->spec.rare->replay_max_age.value_or(10)};
   }
 
   Status UpdateAevent(const AeventChange& change, const RequestOrigin& origin) override {
@@ -147,8 +148,8 @@ class FakeXfrmControl final : public XfrmControl {
     if (change.replay_fault) return *change.replay_fault;
     if (change.replay) sa->replay = *change.replay;
     if (change.usage) sa->usage = *change.usage;
-    if (change.max_diff) sa->spec.replay_max_diff = change.max_diff;
-    if (change.max_age) sa->spec.replay_max_age = change.max_age;
+    if (change.max_diff) sa->spec.rare.Change()->replay_max_diff = change.max_diff;
+    if (change.max_age) sa->spec.rare.Change()->replay_max_age = change.max_age;
     Notify(SaAevent{Opaque(sa), AeventCause::kUpdate}, origin);
     return {};
   }
@@ -343,7 +344,7 @@ class FakeXfrmControl final : public XfrmControl {
   static std::shared_ptr<FakeSa> MakeSa(SaSpec spec, SaState state) {
     auto sa = std::make_shared<FakeSa>();
     sa->state = state;
-    sa->usage = spec.initial_usage.value_or(LifetimeUsage{});
+    sa->usage = spec.rare->initial_usage.value_or(LifetimeUsage{});
     sa->replay = spec.replay;
     sa->offload = spec.offload;
     sa->spec = std::move(spec);

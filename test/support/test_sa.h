@@ -58,11 +58,13 @@ inline SaSpec MakeSpec(const SaOptions& o = {}) {
   spec.mode = o.mode;
   spec.reqid = Reqid(o.reqid);
   spec.flags = o.flags;
-  spec.extra_flags = o.extra_flags;
+  spec.rare.Set(&SaRare::extra_flags, o.extra_flags);
   spec.limits = o.limits;
-  spec.selector.family = dst.family;
+  Selector any;
+  any.family = dst.family;
+  spec.selector = any;
   if (!o.inner_src.empty()) spec.selector = MakeSelector(o.inner_src, o.inner_dst, 0);
-  spec.tfc_pad = o.tfc_pad;
+  spec.rare.Set(&SaRare::tfc_pad, o.tfc_pad);
   spec.replay.window = o.window;
   spec.replay.oseq = o.oseq;
   spec.replay.seq = o.seq;

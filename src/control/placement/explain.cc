@@ -71,7 +71,7 @@ Result<SaSpec> SpecFor(const ExplainQuery& query) {
   if (query.encap) spec.encap = UdpEncap{};
   if (query.esn) spec.flags |= kSaFlagEsn;
   spec.replay.window = query.replay_window;
-  spec.tfc_pad = query.tfc ? 1 : 0;
+  spec.rare.Set(&SaRare::tfc_pad, query.tfc ? 1 : 0);
   return spec;
 }
 
@@ -131,7 +131,7 @@ void ExplainHalf(const SaSpec& spec, Half half, const ExplainQuery& query,
       CheckDevice(spec, half, &context.device, query.offload, SlotClaim::kNewcomer);
   all.insert(all.begin(), Requirement{"approved-algorithm", DeniedAlgorithm(spec, context)});
   // The kernel refuses TFC padding to clients, so it never reaches placement for them.
-  if (spec.tfc_pad != 0) {
+  if (spec.rare->tfc_pad != 0) {
     all.push_back({"tfc", PlacementReason{ReasonCode::kNoCapability, "tfc-padding"}});
   }
   std::optional<PlacementReason> first;

@@ -127,7 +127,7 @@ Result<RestoredSa> SaOf(std::span<const uint8_t> clear, std::span<const uint8_t>
   }
   if (!keys.empty()) return Unreadable("it has more keys than algorithms");
   spec->offload = std::nullopt;
-  spec->initial_usage = usage.usage;
+  spec->rare.Change()->initial_usage = usage.usage;
   RestoredSa sa{.spec = *std::move(spec),
                 .iv_mask = RandomWord(),
                 .accepted_to = 0,

@@ -72,7 +72,7 @@ Json FlagNames(const SaSpec& spec) {
     if ((spec.flags & bit) != 0) names.push_back(name);
   }
   for (const auto& [bit, name] : kExtraFlags) {
-    if ((spec.extra_flags & bit) != 0) names.push_back(name);
+    if ((spec.rare->extra_flags & bit) != 0) names.push_back(name);
   }
   return names;
 }
@@ -220,8 +220,9 @@ Json ToJson(const SaReport& report, KeyVisibility keys) {
   Json json = IdentityJson(spec);
   AddDirection(spec, &json);
   AddMark(spec.mark_value, spec.mark_mask, spec.if_id, &json);
-  if ((spec.set_mark_value | spec.set_mark_mask) != 0) {
-    json["set_mark"] = {{"value", Hex32(spec.set_mark_value)}, {"mask", Hex32(spec.set_mark_mask)}};
+  if ((spec.rare->set_mark_value | spec.rare->set_mark_mask) != 0) {
+    json["set_mark"] = {{"value", Hex32(spec.rare->set_mark_value)},
+                        {"mask", Hex32(spec.rare->set_mark_mask)}};
   }
   if (spec.cpu) json["pcpu_num"] = *spec.cpu;
   AddAlgorithms(spec, keys, &json);

@@ -61,7 +61,7 @@ TEST(ReportJsonTest, SaShowsWhatIsSet) {
   spec.family = IpFamily::kV6;
   spec.mode = SaMode::kTransport;
   spec.flags = kSaFlagNoEcn | kSaFlagAlign4;
-  spec.extra_flags = kSaExtraDontEncapDscp;
+  spec.rare.Change()->extra_flags = kSaExtraDontEncapDscp;
   spec.direction = SaDirection::kIn;
   spec.cpu = 3;
   spec.encap = UdpEncap{.sport = 4500, .dport = 4501, .original_address = {}};

@@ -31,9 +31,7 @@ Result<SaSpec> Decode(const netlink::Buffer& message, SaState state) {
 }
 
 // All that the window covers counts as accepted.
-void FillBitmap(ReplayState* replay) {
-  std::fill(replay->bitmap.begin(), replay->bitmap.end(), ~uint32_t{0});
-}
+void FillBitmap(ReplayState* replay) { replay->bitmap.assign(replay->bitmap.size(), ~uint32_t{0}); }
 
 ExactNumbers NumbersOf(const Sa& sa) {
   return {.oseq = sa.outbound() != nullptr ? sa.outbound()->sequence.last_sent() : 0,
@@ -62,8 +60,8 @@ StateProgress KeptSas::ProgressOf(const Sa& sa) const {
                          .last_used = sa.lifetime().last_used(),
                          .state = sa.state(),
                          .soft_time_signalled = sa.soft_time_signalled,
-                         .max_diff = sa.spec().replay_max_diff,
-                         .max_age = sa.spec().replay_max_age};
+                         .max_diff = sa.spec().rare->replay_max_diff,
+                         .max_age = sa.spec().rare->replay_max_age};
   const auto now = control_->GetAevent(sa.id());
   if (now && now->sa.get() == &sa && progress.state != SaState::kLarval) {
     progress.max_diff = now->max_diff;
@@ -181,10 +179,10 @@ Status KeptSas::RestoreOne(uint32_t slot, Outcome* outcome) {
                 .last_used = progress.last_used,
                 .state = progress.state,
                 .soft_time_signalled = progress.soft_time_signalled};
-  sa.spec.initial_usage = progress.usage;
+  sa.spec.rare.Change()->initial_usage = progress.usage;
   if (!larval) {
-    sa.spec.replay_max_diff = progress.max_diff;
-    sa.spec.replay_max_age = progress.max_age;
+    sa.spec.rare.Change()->replay_max_diff = progress.max_diff;
+    sa.spec.rare.Change()->replay_max_age = progress.max_age;
     Continue(*record, *memory_->cells(slot), &sa);
   }
   const std::string name = Describe(sa.spec);

@@ -106,12 +106,12 @@ const std::map<CardTest, Breaker>& Breakers() {
          c->spec.encap = test::NatT();
          c->spec.encap->type = 1;
        }},
-      {T::kTfc, [](Case* c) { c->spec.tfc_pad = 1; }},
+      {T::kTfc, [](Case* c) { c->spec.rare.Change()->tfc_pad = 1; }},
       {T::kNoIvGenerator, [](Case* c) { c->request.iv_generator = CardIvGenerator::kNone; }},
       {T::kOtherIvGenerator, [](Case* c) { c->request.iv_generator = CardIvGenerator::kOther; }},
       {T::kSelectorProto,
        [](Case* c) {
-         c->spec.selector.proto = kProtoGre;
+         c->spec.selector.Change()->proto = kProtoGre;
          c->request.selector_proto = kProtoGre;
        }},
       {T::kReplayWindow,

@@ -287,10 +287,10 @@ CardRequest RequestOf(const SaSpec& spec, Half half, OffloadMode mode) {
   r.extended_replay = spec.replay.extended_form;
   r.replay_window = spec.replay_window();
   r.encap_type = spec.encap.has_value() ? spec.encap->type : uint16_t{0};
-  r.tfc = spec.tfc_pad != 0;
+  r.tfc = spec.rare->tfc_pad != 0;
   r.reqid = spec.reqid.value;
   r.limits = spec.limits;
-  r.selector_proto = spec.selector.proto;
+  r.selector_proto = spec.selector->proto;
   return r;
 }
 

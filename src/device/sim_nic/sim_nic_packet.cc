@@ -35,7 +35,7 @@ SimNicPacketSa::SimNicPacketSa(const OffloadSa& sa, std::vector<PacketOffloadEve
   } else {
     out_ = std::make_unique<OutboundSa>(sa.spec, nullptr, sa.iv_mask);
     next_ = numbers_.first;
-    const bool wide = sa.spec.esn() || (sa.spec.extra_flags & kSaExtraOseqMayWrap) != 0;
+    const bool wide = sa.spec.esn() || (sa.spec.rare->extra_flags & kSaExtraOseqMayWrap) != 0;
     last_number_ = wide ? ~uint64_t{0} : uint64_t{0xffffffff};
   }
   PlaceLowMark();
@@ -91,9 +91,8 @@ SaHandOver SimNicPacketSa::HandOver(uint64_t now) const {
   SaHandOver state{Read(now), {}};
   if (in_ == nullptr) return state;
   if (window_size_ > 0) {
-    ReplayState seen = window_->Export(0);
     // Of numbers below the block nothing is known here.
-    state.bitmap = std::move(seen.bitmap);
+    state.bitmap = window_->Export(0).bitmap.words();
   }
   return state;
 }
