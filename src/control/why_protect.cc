@@ -119,13 +119,13 @@ void Why::DescribePlace(const OutboundSa& sa, Case* of) const {
   WhySa row{.id = sa.sa->id(), .saddr = spec.saddr, .reqid = spec.reqid, .mode = spec.mode};
   std::string text = Upper(NameOf(*sa.sa)) + " seals it";
   const PlacedSa* placed = from_.placement.Find(sa.sa->number);
-  if (placed != nullptr && placed->outbound.binding != nullptr) {
-    const SaBinding& binding = *placed->outbound.binding;
+  if (placed != nullptr && placed->half(Half::kOutbound).binding != nullptr) {
+    const SaBinding& binding = *placed->half(Half::kOutbound).binding;
     row.effective = Name(binding.path);
     row.where = WhereOf(binding, from_.engines);
-    row.reason = placed->outbound.reason.Text();
+    row.reason = placed->half(Half::kOutbound).reason.Text();
     text += binding.blocked() ? ", but may run nowhere" : " " + PlaceText(binding, row.where);
-    text += " (" + placed->outbound.reason.FullText() + ")";
+    text += " (" + placed->half(Half::kOutbound).reason.FullText() + ")";
   }
   of->report->sas.insert(of->report->sas.begin(), row);
   of->Say("sa", text + ".");

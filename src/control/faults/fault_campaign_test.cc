@@ -234,7 +234,7 @@ class FaultCampaignTest : public testing::TestWithParam<Campaign>, public Placem
     for (int i = 0; i < 10'000 && refused(); ++i) peer_.Skip(512);
   }
   bool InPacketOffload() const {
-    return placement_->Find(sa_in_->number)->inbound.binding->device_numbers();
+    return placement_->Find(sa_in_->number)->half(Half::kInbound).binding->device_numbers();
   }
   void PlayOne() {
     const CampaignFault& fault = kFaults[random_() % std::size(kFaults)];

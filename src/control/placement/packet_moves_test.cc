@@ -349,7 +349,7 @@ TEST_P(PacketMovesTest, DeviceThatSendsInClearIsLeftAndNotBelieved) {
   }
   EXPECT_EQ(peer_.received.size(), next_id_ - 3);
   EXPECT_EQ(peer_.clear + peer_.broken, 0u);
-  EXPECT_TRUE(placement_->Find(sa_out_->number)->outbound.binding->blocked());
+  EXPECT_TRUE(placement_->Find(sa_out_->number)->half(Half::kOutbound).binding->blocked());
   EXPECT_EQ(sa_out_->outbound()->sequence.last_sent(), last) << "no number comes back from a liar";
 }
 

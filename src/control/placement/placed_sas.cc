@@ -69,7 +69,7 @@ Status PlacedSas::Place(const std::shared_ptr<Sa>& sa) {
       for (const Half other : kHalves) Unplace(&placed, other);
       return bound.error();
     }
-    PlacedHalf& row = placed.half(half);
+    PlacedHalf& row = placed.Make(half);
     row.request = inputs.request;
     row.reason = std::move(bound->reason);
     row.SetNotVerified(std::move(bound->not_verified));
@@ -89,8 +89,7 @@ void PlacedSas::Remove(uint64_t sa_number) {
   const auto it = placed_.find(sa_number);
   if (it == placed_.end()) return;
   for (const Half half : kHalves) {
-    PlacedHalf& row = it->second.half(half);
-    if (row.binding == nullptr) continue;
+    if (!it->second.has(half)) continue;
     PlacementEntry entry = EntryOf(it->second, half);
     entry.effective = "removed";
     entry.where.clear();
@@ -98,14 +97,14 @@ void PlacedSas::Remove(uint64_t sa_number) {
     entry.explanation = "the SA was removed";
     p_.ledger->Placed(std::move(entry));
     Unplace(&it->second, half);
-    SetDue(&row, std::nullopt);
+    SetDue(&it->second.half(half), std::nullopt);
   }
   placed_.erase(it);
 }
 
 void PlacedSas::Unplace(PlacedSa* placed, Half half) {
+  if (!placed->has(half)) return;
   std::unique_ptr<const SaBinding> binding = std::move(placed->half(half).binding);
-  if (binding == nullptr) return;
   packets_->Forget(*placed->sa, half);
   if (IsInbound(half)) path_.sad.ForgetNumber(placed->sa);
   CountSlot(*placed, half, *binding, -1);
@@ -157,8 +156,8 @@ void PlacedSas::Renew(uint64_t sa_number) {
   PlacedSa& placed = it->second;
   const std::vector<PlacementDevice> devices = p_.devices->Inputs();
   for (const Half half : kHalves) {
+    if (!placed.has(half) || !placed.half(half).binding->on_device()) continue;
     PlacedHalf& row = placed.half(half);
-    if (row.binding == nullptr || !row.binding->on_device()) continue;
     if (!IsInbound(half) && !row.binding->device_numbers()) continue;
     (void)Move(&placed, half, devices, row.reason.code, PlacementCause::kRenew);
     if (WaitsForReturn(row)) SetDue(&row, ReasonCode::kReturned);

@@ -6,6 +6,7 @@
 // no number or IV is used twice.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/huge_memory.h"
 #include "base/numbered_map.h"
 #include "control/ledger.h"
 #include "control/placement/devices.h"
@@ -32,7 +34,7 @@
 namespace cygnet {
 
 // One half of an SA: the binding that workers read, and the control plane's own state for it.
-struct PlacedHalf {
+struct PlacedHalf : FromSlab<PlacedHalf> {
   static constexpr std::size_t kMaxHistory = 16;
 
   std::unique_ptr<const SaBinding> binding;  // nullptr: the SA has no such half
@@ -82,14 +84,28 @@ struct PlacedHalf {
 };
 static_assert(sizeof(PlacedHalf) <= 64);
 
-struct PlacedSa {
+// Most SAs have one half.
+class PlacedSa {
+ public:
   std::shared_ptr<Sa> sa;
-  PlacedHalf outbound;
-  PlacedHalf inbound;
   uint64_t packets = 0;  // at the end of the last interval of the scheduler
   uint64_t rate = 0;     // packets in that interval
-  PlacedHalf& half(Half h) { return IsInbound(h) ? inbound : outbound; }
-  const PlacedHalf& half(Half h) const { return IsInbound(h) ? inbound : outbound; }
+
+  bool has(Half h) const { return halves_[IndexOf(h)] != nullptr; }
+  PlacedHalf& Make(Half h) {
+    halves_[IndexOf(h)] = std::make_unique<PlacedHalf>();
+    return *halves_[IndexOf(h)];
+  }
+  // REQUIRES: has(h).
+  PlacedHalf& half(Half h) { return *halves_[IndexOf(h)]; }
+  // One without a binding if it has none.
+  const PlacedHalf& half(Half h) const {
+    static const PlacedHalf none;
+    return has(h) ? *halves_[IndexOf(h)] : none;
+  }
+
+ private:
+  std::array<std::unique_ptr<PlacedHalf>, 2> halves_;
 };
 
 // True for a reason that ends when the device is back.

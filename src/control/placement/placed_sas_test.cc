@@ -60,10 +60,11 @@ TEST_F(PlacedSasTest, PlacingIsOneStep) {
   ASSERT_TRUE(placed_.Place(sa));
   const PlacedSa* placed = placed_.Find(sa->number);
   ASSERT_NE(placed, nullptr);
-  EXPECT_EQ(placed->outbound.binding.get(), sa->outbound()->binding.load()) << "published";
-  EXPECT_EQ(placed->outbound.request.by, RequestedBy::kClient);
-  EXPECT_EQ(placed->outbound.reason.Text(), "requested");
-  EXPECT_EQ(placed->outbound.since, clock_.WallSeconds());
+  EXPECT_EQ(placed->half(Half::kOutbound).binding.get(), sa->outbound()->binding.load())
+      << "published";
+  EXPECT_EQ(placed->half(Half::kOutbound).request.by, RequestedBy::kClient);
+  EXPECT_EQ(placed->half(Half::kOutbound).reason.Text(), "requested");
+  EXPECT_EQ(placed->half(Half::kOutbound).since, clock_.WallSeconds());
   EXPECT_THAT(ledger_->Report({}).placements, SizeIs(1));
   placed_.Remove(sa->number);
   EXPECT_EQ(placed_.Find(sa->number), nullptr);
@@ -91,7 +92,7 @@ TEST_F(PlacedSasTest, MoveReplacesTheBindingAndKeepsTheWayThere) {
   const MoveReport report = placed_.MoveEach(Any, ReasonCode::kRequested);
   EXPECT_EQ(report.moved, 1u);
   EXPECT_THAT(moved_, SizeIs(1));
-  const PlacedHalf& half = placed_.Find(sa->number)->outbound;
+  const PlacedHalf& half = placed_.Find(sa->number)->half(Half::kOutbound);
   EXPECT_NE(half.binding.get(), first);
   EXPECT_EQ(half.reason.Text(), "operator-disabled");
   EXPECT_EQ(half.since, clock_.WallSeconds());
@@ -110,8 +111,8 @@ TEST_F(PlacedSasTest, HalfThatStaysKeepsItsBindingAndLearnsWhatIsAsked) {
   ASSERT_TRUE(rules_.SetCommand({.spi = sa->spec().spi, .mode = PlacementMode::kAuto}, 0));
   EXPECT_EQ(placed_.MoveEach(Any, ReasonCode::kReturned).stayed, 1u);
   EXPECT_EQ(sa->outbound()->binding.load(), first);
-  EXPECT_EQ(placed_.Find(sa->number)->outbound.request.by, RequestedBy::kOperator);
-  EXPECT_EQ(placed_.Find(sa->number)->outbound.reason.Text(), "requested");
+  EXPECT_EQ(placed_.Find(sa->number)->half(Half::kOutbound).request.by, RequestedBy::kOperator);
+  EXPECT_EQ(placed_.Find(sa->number)->half(Half::kOutbound).reason.Text(), "requested");
   placed_.Remove(sa->number);
 }
 

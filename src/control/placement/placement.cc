@@ -283,7 +283,8 @@ void Placement::LoseAll(std::size_t i) {
   const OffloadDevice* device = devices_[i].offload;
   std::vector<std::shared_ptr<Sa>> lost;
   for (const auto& [number, placed] : all()) {
-    if (placed.outbound.IsOn(device) || placed.inbound.IsOn(device)) lost.push_back(placed.sa);
+    if (placed.half(Half::kOutbound).IsOn(device) || placed.half(Half::kInbound).IsOn(device))
+      lost.push_back(placed.sa);
   }
   if (lost.empty() || listener_ == nullptr) return;
   Log(LogLevel::kWarning, "device " + devices_[i].name + ": deleted " +

@@ -53,7 +53,7 @@ class SlotSchedulerTest : public testing::Test {
     path_.quiescence.Collect();  // the keys of demoted SAs are erased
   }
   std::string Where(const std::shared_ptr<Sa>& sa) {
-    const PlacedHalf& half = placed_.Find(sa->number)->outbound;
+    const PlacedHalf& half = placed_.Find(sa->number)->half(Half::kOutbound);
     return std::string(Name(half.binding->path)) + " " + half.reason.Text();
   }
   // The SA's key is erased, and the slot is known to be free.
@@ -96,10 +96,10 @@ TEST_F(SlotSchedulerTest, BusierSaGetsTheSlotOnceTheKeyInItIsErased) {
   Interval({{idle, 10}, {busy, 1000}});
   EXPECT_EQ(Where(idle), "software demoted");
   EXPECT_EQ(Where(busy), "software table-full") << "its turn is the next interval";
-  EXPECT_EQ(placed_.Find(busy->number)->outbound.due, ReasonCode::kPromoted);
+  EXPECT_EQ(placed_.Find(busy->number)->half(Half::kOutbound).due, ReasonCode::kPromoted);
   Interval({{idle, 10}, {busy, 1000}});
   EXPECT_EQ(Where(busy), "crypto promoted");
-  EXPECT_EQ(placed_.Find(busy->number)->outbound.due, std::nullopt);
+  EXPECT_EQ(placed_.Find(busy->number)->half(Half::kOutbound).due, std::nullopt);
   EXPECT_THAT(moved_, ElementsAre(0x100, 0x101));
 }
 
@@ -136,7 +136,7 @@ TEST_F(SlotSchedulerTest, NewResidentStaysForItsMinimumTime) {
 TEST_F(SlotSchedulerTest, PinnedHalfKeepsItsSlot) {
   const auto pinned = Add(0x100, 9);
   const auto busy = Add(0x101);
-  ASSERT_TRUE(placed_.Find(pinned->number)->outbound.request.pinned);
+  ASSERT_TRUE(placed_.Find(pinned->number)->half(Half::kOutbound).request.pinned);
   clock_.wall_seconds += kOn.min_residence_seconds;
   for (int i = 0; i < 4; ++i) Interval({{busy, 1000}});
   EXPECT_EQ(Where(pinned), "crypto requested");
@@ -173,8 +173,8 @@ TEST_F(FewMovesTest, BusiestComesFirstAndTheLeastBusyGoesFirst) {
   Interval({{a, 20}, {b, 10}, {c, 500}, {d, 1000}});
   EXPECT_EQ(Where(b), "software demoted");
   EXPECT_EQ(Where(a), "crypto requested") << "one move an interval";
-  EXPECT_EQ(placed_.Find(d->number)->outbound.due, ReasonCode::kPromoted);
-  EXPECT_EQ(placed_.Find(c->number)->outbound.due, std::nullopt);
+  EXPECT_EQ(placed_.Find(d->number)->half(Half::kOutbound).due, ReasonCode::kPromoted);
+  EXPECT_EQ(placed_.Find(c->number)->half(Half::kOutbound).due, std::nullopt);
   Interval({{a, 20}, {b, 10}, {c, 500}, {d, 1000}});
   EXPECT_EQ(Where(d), "crypto promoted");
   EXPECT_EQ(Where(a), "crypto requested");

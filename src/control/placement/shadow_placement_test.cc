@@ -127,8 +127,12 @@ class ShadowPlacementTest : public testing::TestWithParam<OffloadMode> {
     return host_.Receive(
         test::SealedFrame(sa_in_->spec(), ++number_, test::WithTrailer(inner, kProtoIpip)));
   }
-  const SaBinding& Outbound() const { return *placement_->Find(sa_out_->number)->outbound.binding; }
-  const SaBinding& Inbound() const { return *placement_->Find(sa_in_->number)->inbound.binding; }
+  const SaBinding& Outbound() const {
+    return *placement_->Find(sa_out_->number)->half(Half::kOutbound).binding;
+  }
+  const SaBinding& Inbound() const {
+    return *placement_->Find(sa_in_->number)->half(Half::kInbound).binding;
+  }
   MoveReport SetVerify(uint32_t one_of) {
     return placement_->Reconfigure({.devices = {{.verify = one_of}}, .rules = {}, .scheduler = {}});
   }
