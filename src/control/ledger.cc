@@ -20,10 +20,43 @@ void Ledger::Placed(PlacementEntry entry) {
 }
 
 void Ledger::Restore(PlacementEntry entry) {
-  placements_.push_back(std::move(entry));
+  placements_.push_back({.time_ms = entry.time_ms,
+                         .half = ShortHalf(entry.half),
+                         .words = Shared({.requested = std::move(entry.requested),
+                                          .requested_by = std::move(entry.requested_by),
+                                          .effective = std::move(entry.effective),
+                                          .where = std::move(entry.where),
+                                          .reason = std::move(entry.reason),
+                                          .explanation = std::move(entry.explanation),
+                                          .simulated = entry.simulated,
+                                          .really = std::move(entry.really)})});
   if (placements_.size() <= kMaxPlacements) return;
   placements_.pop_front();
   ++dropped_;
+}
+
+// Thousands of SAs are placed in the same words, so entries share those used last.
+std::shared_ptr<const Ledger::Words> Ledger::Shared(Words words) {
+  for (const auto& recent : recent_) {
+    if (*recent == words) return recent;
+  }
+  recent_.push_front(std::make_shared<const Words>(std::move(words)));
+  if (recent_.size() > kRecentWords) recent_.pop_back();
+  return recent_.front();
+}
+
+PlacementEntry Ledger::EntryOf(const Placement& placement) {
+  const Words& words = *placement.words;
+  return {.time_ms = placement.time_ms,
+          .half = placement.half.Whole(),
+          .requested = words.requested,
+          .requested_by = words.requested_by,
+          .effective = words.effective,
+          .where = words.where,
+          .reason = words.reason,
+          .explanation = words.explanation,
+          .simulated = words.simulated,
+          .really = words.really};
 }
 
 uint32_t Ledger::HolderNumber(Holder holder) {
@@ -37,21 +70,20 @@ uint32_t Ledger::HolderNumber(Holder holder) {
 
 Result<uint64_t> Ledger::KeyGiven(const SaHalf& half, std::string_view holder,
                                   std::string_view kind, std::string_view identity) {
-  const Held key{
-      .half = half,
-      .holder = HolderNumber({std::string(holder), std::string(kind), std::string(identity)}),
-      .from_ms = clock_->WallMs()};
+  Held key{.half = ShortHalf(half),
+           .from_ms = clock_->WallMs(),
+           .holder = HolderNumber({std::string(holder), std::string(kind), std::string(identity)})};
   const uint64_t number = next_number_++;
   const KeyEntry entry = EntryOf(key);
   for (LedgerSink* sink : sinks_) CYGNET_RETURN_IF_ERROR(sink->OnKeyGiven(number, entry));
-  held_.insert_or_assign(number, key);
+  held_.insert_or_assign(number, std::move(key));
   return number;
 }
 
 void Ledger::KeyEnded(uint64_t number, bool erased, std::string_view note) {
   const auto it = held_.find(number);
   if (it == held_.end()) return;
-  Key key{.half = it->second.half,
+  Key key{.half = it->second.half.Whole(),
           .holder = it->second.holder,
           .erased = erased,
           .from_ms = it->second.from_ms,
@@ -92,7 +124,7 @@ KeyEntry Ledger::EntryOf(const Key& key) const {
 }
 
 KeyEntry Ledger::EntryOf(const Held& key) const {
-  return EntryOf(Key{.half = key.half,
+  return EntryOf(Key{.half = key.half.Whole(),
                      .holder = key.holder,
                      .erased = false,
                      .from_ms = key.from_ms,
@@ -121,9 +153,11 @@ LedgerReport Ledger::Report(const LedgerQuery& query) const {
   };
   if (!query.only_current) {
     for (const Key& key : ended_) add_key(EntryOf(key));
-    for (const PlacementEntry& entry : placements_) {
-      const bool by_holder = !query.holder.has_value() || *query.holder == entry.where;
-      if (by_holder && Fits(query, entry.half)) report.placements.push_back(entry);
+    for (const Placement& placement : placements_) {
+      const bool by_holder = !query.holder.has_value() || *query.holder == placement.words->where;
+      if (by_holder && Fits(query, placement.half.Whole())) {
+        report.placements.push_back(EntryOf(placement));
+      }
     }
   }
   for (auto& [number, entry] : HeldKeys()) add_key(std::move(entry));

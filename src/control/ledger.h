@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "base/numbered_map.h"
 #include "base/result.h"
 #include "control/placement/report.h"
+#include "control/short_half.h"
 
 namespace cygnet {
 
@@ -79,10 +81,30 @@ class Ledger {
   };
   // A key that is held now. There may be many.
   struct Held {
-    SaHalf half;
-    uint32_t holder = 0;
+    ShortHalf half;
     uint64_t from_ms = 0;
+    uint32_t holder = 0;
   };
+  // What many entries have in common: as in PlacementEntry.
+  struct Words {
+    std::string requested;
+    std::string requested_by;
+    std::string effective;
+    std::string where;
+    std::string reason;
+    std::string explanation;
+    bool simulated = false;
+    std::string really;
+    bool operator==(const Words&) const = default;
+  };
+  struct Placement {
+    uint64_t time_ms = 0;
+    ShortHalf half;
+    std::shared_ptr<const Words> words;
+  };
+  static constexpr std::size_t kRecentWords = 16;
+  std::shared_ptr<const Words> Shared(Words words);
+  static PlacementEntry EntryOf(const Placement& placement);
   uint32_t HolderNumber(Holder holder);
   KeyEntry EntryOf(const Key& key) const;
   KeyEntry EntryOf(const Held& key) const;
@@ -91,7 +113,8 @@ class Ledger {
   const Clock* const clock_;
   std::vector<LedgerSink*> sinks_;
   std::vector<Holder> holders_;
-  std::deque<PlacementEntry> placements_;
+  std::deque<Placement> placements_;
+  std::deque<std::shared_ptr<const Words>> recent_;  // newest first
   std::deque<Key> ended_;
   NumberedMap<Held> held_;
   uint64_t next_number_ = 1;
