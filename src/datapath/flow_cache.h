@@ -1,7 +1,11 @@
 // FlowCache: one worker's cache of flow decisions. An entry is valid only in the generation that it
 // was made in, so a decision from before a policy or SA change is never used. A flow has two
-// possible places. A new flow replaces an invalid entry, or else the one used less recently, so
+// possible places. A new flow replaces the one used less recently (which is invalid if any is), so
 // that two flows that collide do not evict each other with every packet.
+//
+// An entry is three cache lines, and a worker's flows may not fit into the CPU's near caches. So a
+// small table of marks, a few bits of the flows' hashes, tells which entry to look at: a look-up
+// touches two lines of one entry, and that a flow is new it mostly finds out without any.
 #pragma once
 
 #include <array>
@@ -26,6 +30,16 @@ enum class FlowAction : uint8_t { kBypass, kProtect, kDrop };
 struct SaChain {
   uint8_t size = 0;
   std::array<OutboundSa*, kMaxTemplates> sas{};
+
+  SaChain() = default;
+  SaChain(const SaChain& other) { *this = other; }
+  // Copies what is used: the SAs after the first are in a cache line of their own (FlowCache).
+  SaChain& operator=(const SaChain& other) {
+    size = other.size;
+    sas[0] = other.sas[0];
+    if (other.size > 1) sas = other.sas;
+    return *this;
+  }
 };
 
 // In the order of FlowCache::Entry: with one transform, its first cache line has all of it.
@@ -58,72 +72,79 @@ struct FlowDecision {
 class FlowCache {
  public:
   // `entries`: a power of two.
-  explicit FlowCache(uint32_t entries) : sets_(entries / kWays) {
+  explicit FlowCache(uint32_t entries)
+      : mask_(entries / kWays - 1), sets_(entries / kWays), marks_(entries / kWays) {
     CYGNET_CHECK(std::has_single_bit(entries) && entries >= kWays);
   }
 
   // Bytes of memory for a cache with this many entries.
   static constexpr uint64_t BytesFor(uint32_t entries) {
-    return uint64_t{entries} / kWays * sizeof(Set);
+    return uint64_t{entries} / kWays * (sizeof(Set) + sizeof(Marks));
   }
 
-  // The number of the set that may have the flow. `tag`: what the decision depends on besides the
-  // flow (interface, SA that opened the packet).
-  uint32_t SetOf(const FlowKey& key, uint64_t tag) const {
-    const uint64_t hash = key.Hash() ^ (tag * 0x9E3779B97F4A7C15u >> 32);
-    return static_cast<uint32_t>(hash & (sets_.size() - 1));
+  // A hash, which tells where the flow is. `tag`: what the decision depends on besides the flow
+  // (interface, SA that opened the packet).
+  static uint32_t PlaceOf(const FlowKey& key, uint64_t tag) {
+    return static_cast<uint32_t>(key.Hash() ^ (tag * 0x9E3779B97F4A7C15u >> 32));
   }
   // nullptr if the flow is not cached. Inline, because it runs once per packet.
   [[gnu::always_inline]] const FlowDecision* Find(const FlowKey& key, uint64_t tag,
                                                   uint64_t generation) {
-    return FindIn(SetOf(key, tag), key, tag, generation);
+    return FindAt(PlaceOf(key, tag), key, tag, generation);
   }
-  // The same. `number`: SetOf; with another set nothing is found.
-  [[gnu::always_inline]] const FlowDecision* FindIn(uint32_t number, const FlowKey& key,
+  // The same. `place`: PlaceOf; at another place nothing is found.
+  [[gnu::always_inline]] const FlowDecision* FindAt(uint32_t place, const FlowKey& key,
                                                     uint64_t tag, uint64_t generation) {
-    Set& set = sets_[number];
-    for (uint32_t way = 0; way < kWays; ++way) {
-      const Entry& entry = set.ways[way];
+    Marks& marks = marks_[place & mask_];
+    for (uint32_t way = marks.FirstOf(MarkOf(place)); way < kWays; ++way) {
+      if (!marks.Has(way, MarkOf(place))) continue;
+      const Entry& entry = sets_[place & mask_].ways[way];
       if (entry.tag != tag || entry.generation != generation || !(entry.key == key)) continue;
-      if (set.ways[0].last != way) set.ways[0].last = static_cast<uint8_t>(way);
+      if (marks.last() != way) marks.SetLast(way);
       return &entry.decision;
     }
     return nullptr;
   }
-  // Prefetches a set for a later FindIn.
-  void Prefetch(uint32_t number) const {
-    for (const Entry& entry : sets_[number].ways) {
-      const auto* line = reinterpret_cast<const char*>(&entry);
-      for (std::size_t i = 0; i < kUsedLines; ++i) __builtin_prefetch(line + i * kCacheLine);
-    }
+  // Prefetches for a later FindAt, or for Store if the flow is new.
+  void Prefetch(uint32_t place) const {
+    const Marks& marks = marks_[place & mask_];
+    const uint32_t first = marks.FirstOf(MarkOf(place));
+    const uint32_t way = marks.Has(first, MarkOf(place)) ? first : marks.last() ^ 1u;
+    const auto* line = reinterpret_cast<const char*>(&sets_[place & mask_].ways[way]);
+    for (std::size_t i = 0; i < kUsedLines; ++i) __builtin_prefetch(line + i * kCacheLine);
   }
   // Returns the stored decision.
   const FlowDecision& Store(const FlowKey& key, uint64_t tag, uint64_t generation,
                             const FlowDecision& decision) {
-    Set& set = sets_[SetOf(key, tag)];
-    uint32_t way = set.ways[0].last ^ 1u;
+    return StoreAt(PlaceOf(key, tag), key, tag, generation, decision);
+  }
+  // The same. `place`: PlaceOf.
+  const FlowDecision& StoreAt(uint32_t place, const FlowKey& key, uint64_t tag, uint64_t generation,
+                              const FlowDecision& decision) {
+    Marks& marks = marks_[place & mask_];
+    Set& set = sets_[place & mask_];
+    uint32_t way = marks.last() ^ 1u;
     for (uint32_t w = 0; w < kWays; ++w) {
       const Entry& entry = set.ways[w];
-      if (entry.generation != generation || (entry.tag == tag && entry.key == key)) way = w;
+      if (marks.Has(w, MarkOf(place)) && entry.tag == tag && entry.key == key) way = w;
     }
+    marks.Set(way, MarkOf(place));
     Entry& entry = set.ways[way];
     entry.key = key;
     entry.tag = tag;
     entry.generation = generation;
     entry.decision = decision;
-    set.ways[0].last = static_cast<uint8_t>(way);
     return entry.decision;
   }
 
  private:
   static constexpr uint32_t kWays = 2;
-  // A look-up reads the first line of each way and the second line of the right one.
+  // A look-up reads the first line, and the second one if it is the right entry.
   struct alignas(kCacheLine) Entry {
     uint64_t generation = 0;
     uint64_t tag = 0;
     FlowKey key;
     FlowDecision decision;
-    uint8_t last = 0;  // only in a set's first entry: the way used last
   };
   static constexpr std::size_t kUsedLines = 2;
   static_assert(sizeof(Entry) == 3 * kCacheLine);
@@ -131,8 +152,31 @@ class FlowCache {
   struct Set {
     std::array<Entry, kWays> ways;
   };
+  // Of a set: the mark of each way, and which way was used last.
+  class Marks {
+   public:
+    bool Has(uint32_t way, uint32_t mark) const { return (of_[way] & kMarkMask) == mark; }
+    // Without a branch, which nobody could predict; if no way has the mark: the last one.
+    uint32_t FirstOf(uint32_t mark) const { return Has(0, mark) ? 0 : kWays - 1; }
+    uint32_t last() const { return of_[0] >> kMarkBits; }
+    void SetLast(uint32_t way) {
+      of_[0] = static_cast<uint8_t>((of_[0] & kMarkMask) | way << kMarkBits);
+    }
+    void Set(uint32_t way, uint32_t mark) {
+      of_[way] = static_cast<uint8_t>((of_[way] & ~kMarkMask) | mark);
+      SetLast(way);
+    }
 
+   private:
+    std::array<uint8_t, kWays> of_{};  // mark; above that of the first: the way used last
+  };
+  static constexpr uint32_t kMarkBits = 7;
+  static constexpr uint32_t kMarkMask = (1u << kMarkBits) - 1;
+  static uint32_t MarkOf(uint32_t place) { return place >> (32 - kMarkBits); }
+
+  const uint32_t mask_;
   std::vector<Set, HugeAllocator<Set>> sets_;
+  std::vector<Marks, HugeAllocator<Marks>> marks_;
 };
 
 }  // namespace cygnet

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstddef>
+
 namespace cygnet {
 namespace {
 
@@ -43,6 +46,51 @@ TEST(FlowCacheTest, TheFlowLongerUnseenMakesRoom) {
   EXPECT_NE(cache.Find(Flow(1), 0, 1), nullptr);
   EXPECT_EQ(cache.Find(Flow(2), 0, 1), nullptr);
   EXPECT_NE(cache.Find(Flow(3), 0, 1), nullptr);
+}
+
+TEST(FlowCacheTest, FlowsOfOnePlaceAreToldApart) {
+  FlowCache cache(64);
+  const uint32_t place = FlowCache::PlaceOf(Flow(1), 0);
+  cache.StoreAt(place, Flow(1), 0, 1, Decision(DropReason::kOutTooBig));
+  cache.StoreAt(place, Flow(2), 0, 1, Decision(DropReason::kOutBlocked));
+  ASSERT_NE(cache.FindAt(place, Flow(1), 0, 1), nullptr);
+  EXPECT_EQ(cache.FindAt(place, Flow(1), 0, 1)->reason, DropReason::kOutTooBig);
+  ASSERT_NE(cache.FindAt(place, Flow(2), 0, 1), nullptr);
+  EXPECT_EQ(cache.FindAt(place, Flow(2), 0, 1)->reason, DropReason::kOutBlocked);
+  cache.StoreAt(place, Flow(2), 0, 1, Decision(DropReason::kOutTooBig));
+  EXPECT_EQ(cache.FindAt(place, Flow(2), 0, 1)->reason, DropReason::kOutTooBig);
+  cache.StoreAt(place, Flow(3), 0, 1, {});
+  EXPECT_EQ(cache.FindAt(place, Flow(1), 0, 1), nullptr);  // longer unseen than flow 2
+  EXPECT_NE(cache.FindAt(place, Flow(2), 0, 1), nullptr);
+}
+
+TEST(FlowCacheTest, AFlowIsFoundAtItsPlaceAlone) {
+  FlowCache cache(2);  // one set: places differ by their marks
+  const uint32_t place = FlowCache::PlaceOf(Flow(1), 0);
+  cache.StoreAt(place, Flow(1), 0, 1, {});
+  EXPECT_NE(cache.FindAt(place, Flow(1), 0, 1), nullptr);
+  EXPECT_EQ(cache.FindAt(place ^ 0x80000000u, Flow(1), 0, 1), nullptr);
+}
+
+TEST(FlowCacheTest, AChainKeepsAllItsSas) {
+  alignas(64) std::array<std::array<std::byte, 64>, 3> places;
+  const auto sa = [&](std::size_t i) { return reinterpret_cast<OutboundSa*>(&places[i]); };
+  FlowCache cache(2);
+  FlowDecision decision;
+  decision.chain.size = 3;
+  for (std::size_t i = 0; i < 3; ++i) decision.chain.sas[i] = sa(i);
+  cache.Store(Flow(1), 0, 1, decision);
+  FlowDecision shorter;
+  shorter.chain.size = 1;
+  shorter.chain.sas[0] = sa(2);
+  cache.Store(Flow(2), 0, 1, shorter);
+  const FlowDecision* known = cache.Find(Flow(1), 0, 1);
+  ASSERT_NE(known, nullptr);
+  EXPECT_EQ(known->chain.size, 3);
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(known->chain.sas[i], sa(i));
+  cache.Store(Flow(1), 0, 1, shorter);
+  EXPECT_EQ(cache.Find(Flow(1), 0, 1)->chain.size, 1);
+  EXPECT_EQ(cache.Find(Flow(1), 0, 1)->chain.sas[0], sa(2));
 }
 
 TEST(FlowCacheTest, AnEntryOfAnEarlierGenerationGoesFirst) {

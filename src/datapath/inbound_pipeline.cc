@@ -347,8 +347,7 @@ DropReason InboundPipeline::CheckOpened(InboundItem* item) {
 
 // Step 10.
 DropReason InboundPipeline::CheckPolicy(const InboundItem& item) {
-  return cygnet::CheckPolicy(ctx_, &decider_, item.packet->interface, item.view.flow,
-                             item.path.all());
+  return VerdictOf(ctx_, decider_.Inbound(item.packet->interface, item.view.flow, item.path.all()));
 }
 
 uint32_t InboundPipeline::Resume() {

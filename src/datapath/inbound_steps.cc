@@ -46,9 +46,7 @@ void ChargeOpened(WorkerContext* ctx, const InboundSa& sa, std::span<const uint3
   }
 }
 
-DropReason CheckPolicy(WorkerContext* ctx, FlowDecider* decider, uint8_t interface,
-                       const FlowKey& flow, std::span<const Sa* const> secpath) {
-  const FlowDecision& decision = decider->Inbound(interface, flow, secpath);
+DropReason VerdictOf(WorkerContext* ctx, const FlowDecision& decision) {
   if (decision.policy != nullptr) decision.policy->Touch(ctx->now);
   if (decision.second != nullptr) decision.second->Touch(ctx->now);
   return decision.action == FlowAction::kBypass ? DropReason::kNone : decision.reason;

@@ -21,8 +21,8 @@ void CommitReplay(WorkerContext* ctx, InboundSa* sa, std::span<const uint64_t> s
 void ChargeOpened(WorkerContext* ctx, const InboundSa& sa, std::span<const uint32_t> sizes,
                   std::span<DropReason> verdict);
 
-// Step 10: whether policy lets a packet of `flow` pass that the SAs of `secpath` opened.
-DropReason CheckPolicy(WorkerContext* ctx, FlowDecider* decider, uint8_t interface,
-                       const FlowKey& flow, std::span<const Sa* const> secpath);
+// Step 10: whether policy lets a packet pass that `decision` is about. Notes that the policies were
+// used.
+DropReason VerdictOf(WorkerContext* ctx, const FlowDecision& decision);
 
 }  // namespace cygnet

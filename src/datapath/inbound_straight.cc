@@ -131,6 +131,7 @@ void InboundStraight::OpenRun(const Run& run) {
                           std::span(seq_).subspan(run.begin, n),
                           std::span(verdict_).subspan(run.begin, n));
   const EngineSession& cpu = run.binding->cpu;
+  __builtin_prefetch(cpu.session.get());  // for the engine
   const esp::JobParams params = esp::ParamsOf(*run.sa, cpu.session.get());
   JobList* jobs = &ctx_->jobs[cpu.engine];
   for (uint32_t i = run.begin; i < run.end; ++i) {
@@ -150,7 +151,9 @@ bool InboundStraight::IsPlain(uint32_t index, const InboundSa& sa) {
   payload_[index] = inside.payload;
   const uint8_t* ip = packet.data() + kEthernetHeader + inside.at;
   if (ip[9] != kProtoTcp && (ip[9] != kProtoUdp || MayBeEsp(ip))) return false;
-  if (warm_up_->due()) decider_->PrefetchInbound(interface_, PlainFlow(ip).Key(), *sa.sa);
+  if (!HasManyRuns()) return true;
+  const Sa* const secpath[] = {sa.sa};
+  place_[index] = decider_->PrefetchInbound(interface_, PlainFlow(ip).Key(), secpath);
   return true;
 }
 
@@ -183,11 +186,16 @@ uint32_t InboundStraight::Complete(const Part& part, PacketBatch* batch) {
 }
 
 // Packets of a flow mostly follow each other.
-inline DropReason InboundStraight::Decide(const InboundSa& sa, const PlainFlow& flow) {
+inline DropReason InboundStraight::Decide(const InboundSa& sa, const PlainFlow& flow,
+                                          uint32_t index) {
   const uint64_t generation = ctx_->path->generation();
   if (&sa == flow_sa_ && flow == flow_ && generation == flow_generation_) return flow_verdict_;
   const Sa* const secpath[] = {sa.sa};
-  flow_verdict_ = CheckPolicy(ctx_, decider_, interface_, flow.Key(), secpath);
+  const FlowKey key = flow.Key();
+  const FlowDecision& decision = HasManyRuns()
+                                     ? decider_->InboundAt(place_[index], interface_, key, secpath)
+                                     : decider_->Inbound(interface_, key, secpath);
+  flow_verdict_ = VerdictOf(ctx_, decision);
   flow_ = flow;
   flow_sa_ = &sa;
   flow_generation_ = generation;
@@ -212,7 +220,7 @@ uint32_t InboundStraight::CompleteRun(const Run& run, uint32_t begin, uint32_t e
       esp::StripTunnel(sa, outer[1], PayloadAt(sa), LoadBe16(inner + 2), IpFamily::kV4, packet);
       packet->offload = OffloadMeta{};
       packet->csum_partial = false;  // it referred to the outer packet's checksum
-      reason = Decide(sa, PlainFlow(inner));
+      reason = Decide(sa, PlainFlow(inner), i);
     }
     if (reason == DropReason::kNone) {
       batch->Push(packet);

@@ -89,7 +89,10 @@ class InboundStraight {
   bool IsPlain(uint32_t index, const InboundSa& sa);
   bool MayBeEsp(const uint8_t* ip) const;
   uint32_t CompleteRun(const Run& run, uint32_t begin, uint32_t end, PacketBatch* batch);
-  DropReason Decide(const InboundSa& sa, const PlainFlow& flow);
+  DropReason Decide(const InboundSa& sa, const PlainFlow& flow, uint32_t index);
+  // Then hardly any packet has the flow and the SA of the one before, and it pays to prefetch
+  // decisions.
+  bool HasManyRuns() const { return runs_ > kMaxBatch / 8; }
 
   WorkerContext* const ctx_;
   WarmUp* const warm_up_;
@@ -116,6 +119,7 @@ class InboundStraight {
   std::array<uint32_t, kMaxBatch> payload_;  // bytes that the SA protected
   std::array<DropReason, kMaxBatch> verdict_;
   std::array<bool, kMaxBatch> plain_;
+  std::array<uint32_t, kMaxBatch> place_;  // of its flow, if there are many runs
   std::array<Run, kMaxBatch> run_;
 };
 

@@ -10,7 +10,7 @@ namespace {
 using test::Bytes;
 using test::SaOptions;
 
-constexpr uint32_t kSas = 600;
+constexpr uint32_t kSas = 1200;
 
 std::string Peer(uint32_t i) {
   return "10.2." + std::to_string(i / 256) + "." + std::to_string(i % 256);

@@ -108,9 +108,9 @@ bool OutboundStraight::Find(const PlainFlow& flow, uint64_t generation) {
 
 bool OutboundStraight::Lookup(const PlainFlow& flow) {
   const FlowKey key = flow.Key();
-  uint32_t set;
-  if (!warm_up_->SetOf(offered_ - 1, &set)) set = decider_->cache()->SetOf(key, interface_);
-  const FlowDecision* known = decider_->KnownOutbound(interface_, key, set);
+  uint32_t place;
+  if (!warm_up_->PlaceOf(offered_ - 1, &place)) place = FlowCache::PlaceOf(key, interface_);
+  const FlowDecision* known = decider_->KnownOutbound(interface_, key, place);
   if (known == nullptr || known->action != FlowAction::kProtect || known->acquire ||
       known->wants_own || known->chain.size != 1) {
     return false;
@@ -177,6 +177,7 @@ void OutboundStraight::Seal(uint32_t number) {
   const bool ordered = ctx_->path->workers() > 1 && grant.range.count > 0;
   run->departure = ordered ? order_.Add(&run->sa->sequence, grant.range, run->egress) : 0;
   const EngineSession& cpu = run->binding->cpu;
+  __builtin_prefetch(cpu.session.get());  // for the engine
   const esp::JobParams params = esp::ParamsOf(sa, cpu.session.get());
   const esp::Encapsulator esp_packet(sa, run->path_mtu);
   const MacAddress own =

@@ -9,10 +9,14 @@
 namespace cygnet {
 namespace {
 
-template <typename T>
+// kLevel2 leaves room in the nearest cache for what is used before.
+enum class Into : uint8_t { kLevel1, kLevel2 };
+
+template <Into kInto = Into::kLevel1, typename T>
 void PrefetchLines(const T* object, std::size_t lines) {
+  constexpr int kLocality = kInto == Into::kLevel1 ? 3 : 2;
   const auto* at = reinterpret_cast<const char*>(object);
-  for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(at + i * kCacheLine);
+  for (std::size_t i = 0; i < lines; ++i) __builtin_prefetch(at + i * kCacheLine, 0, kLocality);
 }
 
 void PrefetchHalf(const OutboundSa* sa) { PrefetchLines(sa, 3); }
@@ -31,7 +35,9 @@ template <typename Half>
 void PrefetchSession(const Half& half) {
   constexpr std::size_t kScheduleLines = 5;  // AES-128 of vaes_gcm
   const SaBinding* binding = half.binding.load(std::memory_order_acquire);
-  if (binding != nullptr) PrefetchLines(binding->cpu.session.get(), kScheduleLines);
+  if (binding != nullptr) {
+    PrefetchLines<Into::kLevel2>(binding->cpu.session.get(), kScheduleLines);
+  }
 }
 
 // What the packet names its SA by, read without validation. False: it does not look like ESP.
@@ -125,19 +131,19 @@ void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Pac
   uint32_t n = 0;
   for (const Packet* packet : packets) {
     Flow& flow = flows_[n];
-    uint32_t& set = sets_[packets_++];
+    uint32_t& place = places_[packets_++];
     if (!ReadFlow(*ctx.path, interface, *packet, &flow)) continue;
-    set = cache->SetOf(flow.key, flow.tag);
-    if (n > 0 && set == flows_[n - 1].set && flow.key == flows_[n - 1].key) continue;
-    flow.set = set;
+    place = FlowCache::PlaceOf(flow.key, flow.tag);
+    if (n > 0 && place == flows_[n - 1].place && flow.key == flows_[n - 1].key) continue;
+    flow.place = place;
     flow.sa = nullptr;
-    cache->Prefetch(set);
+    cache->Prefetch(place);
     ++n;
   }
   std::array<Flow*, kMaxBatch> fresh;
   uint32_t size = 0;
   for (Flow& flow : std::span(flows_).first(n)) {
-    const FlowDecision* known = cache->FindIn(flow.set, flow.key, flow.tag, generation);
+    const FlowDecision* known = cache->FindAt(flow.place, flow.key, flow.tag, generation);
     if (known == nullptr) {
       fresh[size++] = &flow;
     } else if (known->chain.size > 0) {

@@ -35,10 +35,10 @@ class WarmUp {
                 FlowDecider* decider);
   void Inbound(const WorkerContext& ctx, std::span<Packet* const> packets);
 
-  // The set of the flow cache in which Outbound() found the flow of the batch's packet `index`.
-  // False: it did not look.
-  bool SetOf(uint32_t index, uint32_t* set) const {
-    *set = sets_[index];
+  // The place in the flow cache (FlowCache::PlaceOf) of the flow of the batch's packet `index`.
+  // False: Outbound() did not look.
+  bool PlaceOf(uint32_t index, uint32_t* place) const {
+    *place = places_[index];
     return index < packets_;
   }
   // The SA that Inbound() found for the batch's packet `index`; nullptr: none, or it may be another
@@ -49,11 +49,12 @@ class WarmUp {
 
  private:
   static constexpr uint32_t kMany = kMaxBatch / 8;
-  static constexpr std::size_t kManySas = 128;
+  // Fewer SAs, with about 1200 bytes of an SA, its session and flow, are in the level 2 cache.
+  static constexpr std::size_t kManySas = 1024;
   struct Flow {
     FlowKey key;
     uint64_t tag = 0;
-    uint32_t set = 0;
+    uint32_t place = 0;
     const OutboundSa* sa = nullptr;
   };
   bool ReadFlow(const DataPath& path, uint8_t interface, const Packet& packet, Flow* flow) const;
@@ -63,8 +64,8 @@ class WarmUp {
   bool due_ = false;
   uint32_t runs_ = 0;
   uint32_t new_flows_ = 0;
-  uint32_t packets_ = 0;  // in sets_ or sas_, by direction
-  std::array<uint32_t, kMaxBatch> sets_{};
+  uint32_t packets_ = 0;  // in places_ or sas_, by direction
+  std::array<uint32_t, kMaxBatch> places_{};
   std::array<const Sa*, kMaxBatch> sas_{};
   uint64_t generation_ = 0;  // of sas_
   std::array<Flow, kMaxBatch> flows_;
