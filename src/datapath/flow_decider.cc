@@ -36,6 +36,12 @@ const FlowDecision& FlowDecider::DecideNew(const IpPacketView& ip, uint64_t tag,
       warm_up_->CountNewFlow();
       return cache_.Store(ip.flow, tag, generation, *usual);
     }
+    if (const FlowDecision* like = of_policies_.FindLike(*match.first, generation)) {
+      warm_up_->CountNewFlow();
+      fresh_ = *like;
+      fresh_.policy = match.first;
+      return cache_.Store(ip.flow, tag, generation, fresh_);
+    }
   }
   fresh_ = DecideOutbound(*path_, ip, ifindex, cpu_, match, stamp);
   // Not cached, so that each packet asks key management for an SA, not only the first.

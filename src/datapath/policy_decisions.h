@@ -1,7 +1,9 @@
 // PolicyDecisions: one worker's decisions that are the same for every flow of a policy. With
-// templates that name the SA's ends, new flows of a policy mostly need no look-up of SAs.
+// templates that name the SA's ends, new flows of a policy mostly need no look-up of SAs, nor do
+// those of its neighbours: many policies for one peer ask for the same SAs.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -17,11 +19,19 @@ class PolicyDecisions {
     const bool known = row.generation == generation && row.decision.policy == policy;
     return known ? &row.decision : nullptr;
   }
+  // The decision about another policy, stored last, if `policy` asks for the same SAs; else
+  // nullptr. It holds for every flow of `policy`, too.
+  const FlowDecision* FindLike(const Policy& policy, uint64_t generation) const {
+    if (last_ == nullptr || last_->generation != generation) return nullptr;
+    const Policy& known = *last_->decision.policy;
+    return AsksForTheSame(known.spec, policy.spec) ? &last_->decision : nullptr;
+  }
   // REQUIRES: the decision holds for every flow of its policy (HoldsForPolicy).
   void Store(const FlowDecision& decision, uint64_t generation) {
     Row& row = RowOf(decision.policy);
     row.generation = generation;
     row.decision = decision;
+    last_ = &row;
   }
 
  private:
@@ -29,6 +39,13 @@ class PolicyDecisions {
     uint64_t generation = 0;  // 0: empty
     FlowDecision decision;
   };
+  static bool AsksForTheSame(const PolicySpec& a, const PolicySpec& b) {
+    return a.blocks() == b.blocks() && a.flags == b.flags && a.if_id == b.if_id &&
+           a.mark_value == b.mark_value && a.mark_mask == b.mark_mask &&
+           PacketDeviceOf(a.offload) == PacketDeviceOf(b.offload) &&
+           std::equal(a.templates.begin(), a.templates.end(), b.templates.begin(),
+                      b.templates.end());
+  }
   static constexpr std::size_t kRows = 32;
   static std::size_t IndexOf(const Policy* policy) {
     return reinterpret_cast<std::uintptr_t>(policy) / (4 * kCacheLine) % kRows;
@@ -37,6 +54,7 @@ class PolicyDecisions {
   Row& RowOf(const Policy* policy) { return rows_[IndexOf(policy)]; }
 
   std::array<Row, kRows> rows_;
+  const Row* last_ = nullptr;  // the row that was stored last
 };
 
 }  // namespace cygnet

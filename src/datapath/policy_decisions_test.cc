@@ -59,6 +59,28 @@ TEST_F(PolicyDecisionsTest, EachPolicyHasItsOwn) {
   }
 }
 
+// A neighbour that asks for the same SAs is decided alike; one that differs in anything is not.
+TEST_F(PolicyDecisionsTest, PoliciesThatAskForTheSameSasShareIt) {
+  pair_.Protect({.spi = 0x1001}, "10.1.0.0/16", "10.2.0.0/16");
+  const auto add = [this](const char* dst, const Template& tmpl, PolicyAction action) {
+    pair_.a.AddPolicy(test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", dst, {tmpl}, action));
+  };
+  const Template same = test::TemplateFor({.spi = 0x1001});
+  Template other = same;
+  other.reqid = Reqid(77);
+  add("10.3.0.0/16", same, PolicyAction::kAllow);
+  add("10.4.0.0/16", other, PolicyAction::kAllow);
+  add("10.5.0.0/16", same, PolicyAction::kBlock);
+  for (uint16_t port = 1; port < 20; ++port) {
+    ASSERT_EQ(SpiOf(&pair_, Datagram(port)), 0x1001u);
+    ASSERT_EQ(SpiOf(&pair_, Datagram(port, "10.1.0.1", "10.3.0.1")), 0x1001u);
+    ASSERT_EQ(SpiOf(&pair_, Datagram(port, "10.1.0.1", "10.4.0.1")), 0u) << "no SA has its reqid";
+    ASSERT_EQ(SpiOf(&pair_, Datagram(port, "10.1.0.1", "10.5.0.1")), 0u) << "it blocks";
+  }
+  pair_.a.Add({.spi = 0x1002});
+  EXPECT_EQ(SpiOf(&pair_, Datagram(100, "10.1.0.1", "10.3.0.1")), 0x1002u) << "the newest SA";
+}
+
 TEST_F(PolicyDecisionsTest, NotBesideAnSaThatChoosesItsFlows) {
   pair_.Protect({.spi = 0x1001}, "10.1.0.0/16", "10.2.0.0/16");
   pair_.a.Add({.spi = 0x1002, .inner_src = "10.1.0.7/32", .inner_dst = "10.2.0.0/16"});
