@@ -130,6 +130,10 @@ class DataPath {
   }
 
   uint32_t workers() const { return static_cast<uint32_t>(events.size()); }
+  // Only workers charge lifetimes.
+  Lifetime::Workers chargers() const {
+    return workers() > 1 ? Lifetime::Workers::kMany : Lifetime::Workers::kOne;
+  }
 
   // Control raises it with every change of SPD, SAD or host addresses that could change a decision.
   // Decisions of an older generation are invalid. Adding a larval SA does not raise it.

@@ -36,7 +36,8 @@ void ChargeOpened(WorkerContext* ctx, const InboundSa& sa, std::span<const uint3
     charged[n++] = sizes[i];
   }
   if (n == 0) return;
-  const auto charge = sa.sa->lifetime().Charge({charged.data(), n}, ctx->now);
+  const auto charge =
+      sa.sa->lifetime().Charge({charged.data(), n}, ctx->now, ctx->path->chargers());
   if (charge.soft_hit) {
     ctx->Report({.kind = DataPathEvent::Kind::kSoftLimit, .sa_number = sa.sa->number});
   }

@@ -10,7 +10,7 @@ RunGrant ChargeAndReserve(WorkerContext* ctx, OutboundSa* sa, std::span<const ui
   const auto report = [&](DataPathEvent::Kind kind) {
     ctx->Report({.kind = kind, .sa_number = sa->sa->number});
   };
-  const auto charge = sa->sa->lifetime().Charge(sizes, ctx->now);
+  const auto charge = sa->sa->lifetime().Charge(sizes, ctx->now, ctx->path->chargers());
   if (charge.soft_hit) report(DataPathEvent::Kind::kSoftLimit);
   if (charge.hard_hit) report(DataPathEvent::Kind::kHardLimit);
   RunGrant grant{.range = sa->sequence.Reserve(charge.allowed), .charged = charge.allowed};

@@ -10,13 +10,28 @@ Lifetime::Lifetime(const LifetimeLimits& limits, const LifetimeUsage& usage)
   SetLimits(limits);
 }
 
-// Allocated with the first limit and then kept, because workers may be reading it.
-void Lifetime::SetLimits(const LifetimeLimits& limits) {
-  Limits* live = limits_.load(std::memory_order_relaxed);
-  if (live == nullptr && limits != LifetimeLimits{}) {
-    live = new Limits{kUnlimited, kUnlimited, kUnlimited, kUnlimited};
-    limits_.store(live, std::memory_order_release);
+Lifetime::Rare* Lifetime::MakeRare() {
+  Rare* rare = rare_.load(std::memory_order_relaxed);
+  if (rare == nullptr) {
+    rare = new Rare;
+    rare_.store(rare, std::memory_order_release);
   }
+  return rare;
+}
+
+uint64_t Lifetime::bytes(const Rare* rare) const {
+  const uint64_t more = rare != nullptr ? rare->more_bytes.load(std::memory_order_relaxed) : 0;
+  return bytes_.load(std::memory_order_relaxed) + more;
+}
+
+uint64_t Lifetime::packets(const Rare* rare) const {
+  const uint64_t more = rare != nullptr ? rare->more_packets.load(std::memory_order_relaxed) : 0;
+  return packets_.load(std::memory_order_relaxed) + more;
+}
+
+void Lifetime::SetLimits(const LifetimeLimits& limits) {
+  Rare* live = rare_.load(std::memory_order_relaxed);
+  if (live == nullptr && limits != LifetimeLimits{}) live = MakeRare();
   if (live != nullptr) {
     live->soft_add_seconds = limits.soft_add_seconds;
     live->hard_add_seconds = limits.hard_add_seconds;
@@ -34,7 +49,7 @@ void Lifetime::SetLimits(const LifetimeLimits& limits) {
 }
 
 LifetimeLimits Lifetime::limits() const {
-  const Limits* live = limits_.load(std::memory_order_relaxed);
+  const Rare* live = rare_.load(std::memory_order_relaxed);
   if (live == nullptr) return {};
   return {.soft_bytes = live->soft_bytes.load(std::memory_order_relaxed),
           .hard_bytes = live->hard_bytes.load(std::memory_order_relaxed),
@@ -47,16 +62,20 @@ LifetimeLimits Lifetime::limits() const {
 }
 
 void Lifetime::SetUsage(const LifetimeUsage& usage) {
-  bytes_.store(usage.bytes, std::memory_order_relaxed);
-  packets_.store(usage.packets, std::memory_order_relaxed);
+  Rare* const rare = MakeRare();
+  rare->more_bytes.store(usage.bytes - bytes_.load(std::memory_order_relaxed),
+                         std::memory_order_relaxed);
+  rare->more_packets.store(usage.packets - packets_.load(std::memory_order_relaxed),
+                           std::memory_order_relaxed);
   use_time_.store(usage.use_time, std::memory_order_relaxed);
   add_time_ = usage.add_time;
 }
 
 void Lifetime::AddUsage(uint64_t packets, uint64_t bytes, uint64_t at) {
   if (packets == 0 && bytes == 0) return;
-  packets_.fetch_add(packets, std::memory_order_relaxed);
-  bytes_.fetch_add(bytes, std::memory_order_relaxed);
+  Rare* const rare = MakeRare();
+  rare->more_packets.fetch_add(packets, std::memory_order_relaxed);
+  rare->more_bytes.fetch_add(bytes, std::memory_order_relaxed);
   last_used_.store(at, std::memory_order_relaxed);
   uint64_t never = 0;
   use_time_.compare_exchange_strong(never, at, std::memory_order_relaxed);
@@ -69,9 +88,11 @@ Lifetime::ChargeResult Lifetime::ChargeLimited(std::span<const uint32_t> sizes, 
   for (const uint32_t size : sizes) total += size;
   // Charge the whole run first, so that two workers never both use the last packet of a limit; then
   // refund what lies beyond it.
-  const uint64_t bytes = bytes_.fetch_add(total, std::memory_order_relaxed);
-  const uint64_t packets = packets_.fetch_add(n, std::memory_order_relaxed);
-  const Limits& limits = *limits_.load(std::memory_order_acquire);
+  const Rare& limits = *rare_.load(std::memory_order_acquire);
+  const uint64_t bytes = bytes_.fetch_add(total, std::memory_order_relaxed) +
+                         limits.more_bytes.load(std::memory_order_relaxed);
+  const uint64_t packets = packets_.fetch_add(n, std::memory_order_relaxed) +
+                           limits.more_packets.load(std::memory_order_relaxed);
   const uint64_t hard_bytes = limits.hard_bytes.load(std::memory_order_relaxed);
   const uint64_t hard_packets = limits.hard_packets.load(std::memory_order_relaxed);
   uint64_t counted = 0;
@@ -96,20 +117,21 @@ Lifetime::ChargeResult Lifetime::ChargeLimited(std::span<const uint32_t> sizes, 
   return result;
 }
 
-bool Lifetime::LimitsHaveRoomFor(uint64_t packets, uint64_t bytes) const {
-  const Limits& limits = *limits_.load(std::memory_order_acquire);
-  packets += packets_.load(std::memory_order_relaxed);
-  bytes += bytes_.load(std::memory_order_relaxed);
+bool Lifetime::LimitsHaveRoomFor(uint64_t more_packets, uint64_t more_bytes) const {
+  const Rare& limits = *rare_.load(std::memory_order_acquire);
+  const uint64_t then_packets = packets(&limits) + more_packets;
+  const uint64_t then_bytes = bytes(&limits) + more_bytes;
   const bool soft = soft_signalled_.load(std::memory_order_relaxed) ||
-                    (bytes < limits.soft_bytes.load(std::memory_order_relaxed) &&
-                     packets < limits.soft_packets.load(std::memory_order_relaxed));
-  return soft && bytes < limits.hard_bytes.load(std::memory_order_relaxed) &&
-         packets < limits.hard_packets.load(std::memory_order_relaxed);
+                    (then_bytes < limits.soft_bytes.load(std::memory_order_relaxed) &&
+                     then_packets < limits.soft_packets.load(std::memory_order_relaxed));
+  return soft && then_bytes < limits.hard_bytes.load(std::memory_order_relaxed) &&
+         then_packets < limits.hard_packets.load(std::memory_order_relaxed);
 }
 
 LifetimeUsage Lifetime::usage() const {
-  return {.bytes = bytes_.load(std::memory_order_relaxed),
-          .packets = packets_.load(std::memory_order_relaxed),
+  const Rare* rare = rare_.load(std::memory_order_acquire);
+  return {.bytes = bytes(rare),
+          .packets = packets(rare),
           .add_time = add_time_,
           .use_time = use_time_.load(std::memory_order_relaxed)};
 }

@@ -15,7 +15,7 @@ namespace cygnet {
 class Lifetime {
  public:
   Lifetime(const LifetimeLimits& limits, const LifetimeUsage& usage);
-  ~Lifetime() { delete limits_.load(std::memory_order_relaxed); }
+  ~Lifetime() { delete rare_.load(std::memory_order_relaxed); }
   Lifetime(const Lifetime&) = delete;
   Lifetime& operator=(const Lifetime&) = delete;
 
@@ -25,13 +25,17 @@ class Lifetime {
     bool hard_hit = false;  // a packet was refused
   };
   // Worker. `sizes[i]`: bytes counted for packet i. `now`: wall-clock seconds.
+  // `workers`: kOne if no other thread ever charges this SA; then nothing must be locked, which
+  // takes longer than the rest of a short run's charge.
   // Inline for SAs without limits: runs may be short.
-  ChargeResult Charge(std::span<const uint32_t> sizes, uint64_t now) {
+  enum class Workers : uint8_t { kOne, kMany };
+  ChargeResult Charge(std::span<const uint32_t> sizes, uint64_t now,
+                      Workers workers = Workers::kMany) {
     if (!unlimited_.load(std::memory_order_acquire)) return ChargeLimited(sizes, now);
     uint64_t total = 0;
     for (const uint32_t size : sizes) total += size;
-    bytes_.fetch_add(total, std::memory_order_relaxed);
-    packets_.fetch_add(sizes.size(), std::memory_order_relaxed);
+    Count(total, workers, &bytes_);
+    Count(sizes.size(), workers, &packets_);
     if (!sizes.empty()) NoteUse(now);
     return {.allowed = static_cast<uint32_t>(sizes.size())};
   }
@@ -54,6 +58,13 @@ class Lifetime {
  private:
   ChargeResult ChargeLimited(std::span<const uint32_t> sizes, uint64_t now);
   bool LimitsHaveRoomFor(uint64_t packets, uint64_t bytes) const;
+  static void Count(uint64_t n, Workers workers, std::atomic<uint64_t>* count) {
+    if (workers == Workers::kOne) {
+      count->store(count->load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+    } else {
+      count->fetch_add(n, std::memory_order_relaxed);
+    }
+  }
   void NoteUse(uint64_t now) {
     if (last_used_.load(std::memory_order_relaxed) == now) return;
     last_used_.store(now, std::memory_order_relaxed);
@@ -61,23 +72,31 @@ class Lifetime {
     use_time_.compare_exchange_strong(never, now, std::memory_order_relaxed);
   }
 
-  struct Limits {
-    std::atomic<uint64_t> soft_bytes;
-    std::atomic<uint64_t> hard_bytes;
-    std::atomic<uint64_t> soft_packets;
-    std::atomic<uint64_t> hard_packets;
+  // Allocated when first needed and then kept, because workers may be reading it.
+  struct Rare {
+    std::atomic<uint64_t> soft_bytes{kUnlimited};
+    std::atomic<uint64_t> hard_bytes{kUnlimited};
+    std::atomic<uint64_t> soft_packets{kUnlimited};
+    std::atomic<uint64_t> hard_packets{kUnlimited};
+    // What the control thread added to the workers' counts, modulo 2^64. Only workers write those.
+    std::atomic<uint64_t> more_bytes{0};
+    std::atomic<uint64_t> more_packets{0};
     // Control thread.
     uint64_t soft_add_seconds = 0;
     uint64_t hard_add_seconds = 0;
     uint64_t soft_use_seconds = 0;
     uint64_t hard_use_seconds = 0;
   };
-  std::atomic<uint64_t> bytes_;
-  std::atomic<uint64_t> packets_;
+  Rare* MakeRare();
+  uint64_t bytes(const Rare* rare) const;
+  uint64_t packets(const Rare* rare) const;
+
+  std::atomic<uint64_t> bytes_;    // that workers counted
+  std::atomic<uint64_t> packets_;  // the same
   std::atomic<uint64_t> use_time_;
   std::atomic<uint64_t> last_used_{0};
   uint64_t add_time_;
-  std::atomic<Limits*> limits_{nullptr};  // nullptr: no limit was ever set
+  std::atomic<Rare*> rare_{nullptr};
   std::atomic<bool> soft_signalled_{false};
   std::atomic<bool> unlimited_{false};  // no byte or packet limit: the common case
 };

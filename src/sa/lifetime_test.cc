@@ -178,5 +178,34 @@ TEST(LifetimeTest, WhatADeviceCountedIsAdded) {
   EXPECT_EQ(l.last_used(), 70u);
 }
 
+TEST(LifetimeTest, WhatIsSetReplacesWhatWorkersCountedAndLimitsSeeIt) {
+  Lifetime l({}, {.bytes = 5, .packets = 1});
+  (void)Charge(&l, {100, 200});
+  l.SetUsage({.bytes = 40, .packets = 7, .add_time = 3, .use_time = 4});
+  EXPECT_EQ(l.usage(), (LifetimeUsage{.bytes = 40, .packets = 7, .add_time = 3, .use_time = 4}));
+  (void)Charge(&l, {10});
+  EXPECT_EQ(l.usage().bytes, 50u);
+  EXPECT_EQ(l.usage().packets, 8u);
+  l.SetLimits({.hard_packets = 10});
+  EXPECT_TRUE(l.HasRoomFor(1, 1));
+  EXPECT_FALSE(l.HasRoomFor(2, 1));
+  EXPECT_EQ(Charge(&l, {1, 1, 1}).allowed, 2u);
+  l.AddUsage(0, 1, 60);
+  EXPECT_EQ(l.usage().bytes, 53u);
+}
+
+TEST(LifetimeTest, NothingIsLostWhileTheOnlyWorkerCountsWithoutALock) {
+  constexpr uint64_t kRounds = 20'000;
+  Lifetime l({}, {});
+  std::thread worker([&l] {
+    const std::vector<uint32_t> sizes(3, 10);
+    for (uint64_t i = 0; i < kRounds; ++i) (void)l.Charge(sizes, 1, Lifetime::Workers::kOne);
+  });
+  for (uint64_t i = 0; i < kRounds; ++i) l.AddUsage(1, 2, 1);
+  worker.join();
+  EXPECT_EQ(l.usage().packets, kRounds * 4);
+  EXPECT_EQ(l.usage().bytes, kRounds * 32);
+}
+
 }  // namespace
 }  // namespace cygnet
