@@ -93,7 +93,7 @@ DropReason ReplayWindow::CheckLocked(uint64_t seq) const {
 
 void ReplayWindow::MarkLocked(uint64_t seq) {
   if (window_ == 0) {
-    top_ = seq > top_ ? seq : top_;
+    if (seq > top_) top_ = seq;
     return;
   }
   if (seq > top_) {
@@ -109,13 +109,12 @@ void ReplayWindow::MarkLocked(uint64_t seq) {
 
 void ReplayWindow::CheckRun(std::span<const uint32_t> low, std::span<uint64_t> seq,
                             std::span<DropReason> verdict) {
+  if (AreAllNew(low, seq, verdict)) return;
   const std::lock_guard lock(lock_);
-  // Nearly every number is above the newest, in its subspace, and the window lies in that, too.
-  // Then its high word is that of the newest (InferEsn).
   const bool esn = esn_ && window_ > 0;
   const bool simple = !esn || static_cast<uint32_t>(top_) >= window_ - 1;
   const uint64_t high = esn ? top_ >> 32 << 32 : 0;
-  const uint64_t known = std::max(top_, lost_);
+  const uint64_t known = std::max<uint64_t>(top_, lost_);
   const uint64_t last = limit_;
   for (std::size_t i = 0; i < low.size(); ++i) {
     if (verdict[i] != DropReason::kNone) continue;
@@ -130,6 +129,23 @@ void ReplayWindow::CheckRun(std::span<const uint32_t> low, std::span<uint64_t> s
       if (verdict[i] == DropReason::kInReplayOld) lateness_.Rejected(top_ - seq[i]);
     }
   }
+}
+
+// Nearly every run is like this: each number is above the newest, in its subspace, and the window
+// lies in that, too. Then its high word is that of the newest (InferEsn). No lock is needed,
+// because CommitRun checks each number again: it sees what has changed meanwhile.
+bool ReplayWindow::AreAllNew(std::span<const uint32_t> low, std::span<uint64_t> seq,
+                             std::span<const DropReason> verdict) const {
+  const uint64_t newest = top_;
+  const bool esn = esn_ && window_ > 0;
+  if (!plain_ || (esn && static_cast<uint32_t>(newest) < window_ - 1)) return false;
+  const uint64_t high = esn ? newest >> 32 << 32 : 0;
+  for (std::size_t i = 0; i < low.size(); ++i) {
+    const uint64_t number = high | low[i];
+    if (number <= newest || verdict[i] != DropReason::kNone) return false;
+    seq[i] = number;
+  }
+  return true;
 }
 
 // Nearly every run is like this: each number is new and the highest so far.
@@ -225,7 +241,7 @@ void ReplayWindow::TakeOver(ReplayWindow& from) {
   const std::lock_guard theirs(from.lock_);
   const std::lock_guard ours(lock_);  // uncontended: not in use yet
   CYGNET_CHECK(word_mask_ == from.word_mask_ && window_ == from.window_);
-  top_ = from.top_;
+  top_ = uint64_t{from.top_};
   floor_ = from.floor_;
   limit_ = from.limit_;
   const uint64_t own = std::exchange(lost_, std::max(lost_, from.lost_));
@@ -287,7 +303,7 @@ void ReplayWindow::BeginAt(uint64_t last) {
 uint64_t ReplayWindow::SetMark(uint64_t mark, uint64_t ask_at) {
   const std::lock_guard lock(lock_);
   Kept* const kept = KeptLocked();
-  kept->mark = std::max({mark, top_, lost_});
+  kept->mark = std::max<uint64_t>({mark, top_, lost_});
   // A number above the new mark came meanwhile: ask at once.
   kept->ask_at = kept->refused > kept->mark ? 0 : ask_at;
   return kept->mark;
@@ -300,7 +316,7 @@ uint64_t ReplayWindow::mark() {
 
 uint64_t ReplayWindow::wanted() {
   const std::lock_guard lock(lock_);
-  return kept_ != nullptr ? std::max(top_, kept_->refused) : top_;
+  return kept_ != nullptr ? std::max<uint64_t>(top_, kept_->refused) : top_;
 }
 
 void ReplayWindow::SetCell(std::atomic<uint64_t>* cell) {
@@ -317,12 +333,12 @@ ReplayWindow::Kept* ReplayWindow::KeptLocked() {
 
 void ReplayWindow::TellCell() const {
   if (kept_ == nullptr || kept_->cell == nullptr) return;
-  kept_->cell->store(std::max({top_, lost_, kept_->lent}), std::memory_order_release);
+  kept_->cell->store(std::max<uint64_t>({top_, lost_, kept_->lent}), std::memory_order_release);
 }
 
 uint64_t ReplayWindow::safe_edge() {
   const std::lock_guard lock(lock_);
-  return window_ > 0 && lost_ > top_ ? lost_ : top_;
+  return window_ > 0 && lost_ > top_ ? lost_ : uint64_t{top_};
 }
 
 uint64_t ReplayWindow::highest() {

@@ -32,13 +32,13 @@ class ReplayWindow {
   ReplayWindow(const ReplayWindow&) = delete;
   ReplayWindow& operator=(const ReplayWindow&) = delete;
 
-  // One run of one SA under one lock. For each low word, `seq` receives the full number (high word
-  // inferred if ESN), and `verdict` kNone or the reason to drop. Skips entries whose verdict is
-  // already set.
+  // For a run of one SA. For each low word, `seq` receives the full number (high word inferred if
+  // ESN), and `verdict` kNone or the reason to drop. Skips entries whose verdict is already set.
   void CheckRun(std::span<const uint32_t> low, std::span<uint64_t> seq,
                 std::span<DropReason> verdict);
-  // Marks authenticated numbers as seen. A number that meanwhile became old or a duplicate gets its
-  // verdict. Skips entries whose verdict is already set. kLow: once for each mark.
+  // Marks authenticated numbers as seen, under one lock. A number that meanwhile became old or a
+  // duplicate gets its verdict. Skips entries whose verdict is already set. kLow: once for each
+  // mark.
   NumbersLeft CommitRun(std::span<const uint64_t> seq, std::span<DropReason> verdict);
 
   // Single-packet forms.
@@ -111,8 +111,27 @@ class ReplayWindow {
     std::atomic<uint64_t>* cell = nullptr;
   };
 
+  // Written under the lock, read by AreAllNew without it.
+  template <typename T>
+  class Relaxed {
+   public:
+    explicit Relaxed(T value) : value_(value) {}
+    Relaxed& operator=(T value) {
+      value_.store(value, std::memory_order_relaxed);
+      return *this;
+    }
+    operator T() const {  // NOLINT: implicit, to read like its value
+      return value_.load(std::memory_order_relaxed);
+    }
+
+   private:
+    std::atomic<T> value_;
+  };
+
   uint64_t InferLocked(uint32_t low) const;
   DropReason CheckLocked(uint64_t seq) const;
+  bool AreAllNew(std::span<const uint32_t> low, std::span<uint64_t> seq,
+                 std::span<const DropReason> verdict) const;
   bool OnlyRises(std::span<const uint64_t> seq, std::span<const DropReason> verdict) const;
   void MarkLocked(uint64_t seq);
   void MarkRisingLocked(std::span<const uint64_t> seq);
@@ -131,13 +150,14 @@ class ReplayWindow {
 
   // One cache line has all that packets of a plain window need, if it has 128 numbers or less.
   SpinLock lock_;
-  bool plain_ = true;  // no number belongs or belonged to a device, and none outlives the process
+  Relaxed<bool> plain_{
+      true};  // no number belongs or belonged to a device, and none outlives the process
   const bool esn_;
   const bool extended_form_;
   bool closed_ = false;  // TakeOver gave the state to another window
   const uint32_t window_;
   uint32_t word_mask_ = 0;
-  uint64_t top_ = 0;    // highest authenticated number
+  Relaxed<uint64_t> top_{0};  // highest authenticated number
   uint64_t floor_ = 0;  // numbers below were never in the window: unknown whether they were seen
   static constexpr uint32_t kWordsInside = 4;  // larger windows are allocated
   std::array<uint64_t, kWordsInside> inside_{};

@@ -4,6 +4,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <set>
+#include <vector>
 
 namespace cygnet {
 namespace {
@@ -134,6 +135,34 @@ TEST(ReplayWindowTest, CommitRejectsWhatBecameADuplicateOrOldMeanwhile) {
   EXPECT_EQ(w.Check(6), kNone);
   EXPECT_EQ(w.Commit(500), kNone);
   EXPECT_EQ(w.Commit(6), kInReplayOld);
+}
+
+// A run of new numbers is checked without the lock: the commit is what counts.
+TEST(ReplayWindowTest, CommitRejectsWhatControlTookAwayMeanwhile) {
+  const std::vector<uint32_t> low = {101, 102, 103};
+  const auto commit_after = [&](auto change) {
+    ReplayState begin;
+    begin.seq = 100;
+    begin.window = 64;
+    ReplayWindow window(begin, false);
+    std::vector<uint64_t> seq(3);
+    std::vector<DropReason> verdict(3, DropReason::kNone);
+    window.CheckRun(low, seq, verdict);
+    EXPECT_EQ(verdict, std::vector(3, DropReason::kNone));
+    EXPECT_EQ(seq, (std::vector<uint64_t>{101, 102, 103}));
+    change(&window);
+    (void)window.CommitRun(seq, verdict);
+    return verdict;
+  };
+  using enum DropReason;
+  EXPECT_EQ(commit_after([](ReplayWindow* w) { w->Limit(102); }),
+            (std::vector{kNone, kNone, kInHandOver}));
+  EXPECT_EQ(commit_after([](ReplayWindow* w) { w->BeginAt(102); }),
+            (std::vector{kInNumberUnknown, kInNumberUnknown, kNone}));
+  EXPECT_EQ(commit_after([](ReplayWindow* w) { (void)w->SetMark(102, 102); }),
+            (std::vector{kNone, kNone, kInNoNumbers}));
+  EXPECT_EQ(commit_after([](ReplayWindow* w) { (void)w->Commit(102); }),
+            (std::vector{kNone, kInReplayDuplicate, kNone}));
 }
 
 TEST(ReplayWindowTest, RunsSkipPacketsThatAreAlreadyDropped) {
