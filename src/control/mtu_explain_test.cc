@@ -117,7 +117,7 @@ TEST_F(MtuExplainTest, Ipv6IsNeverToldLessThanItsMinimum) {
   Protect({SaOptions{}}, "fd01::/16", "fd02::/16");
   ASSERT_TRUE(control_->FlushSas(0, {}));
   SaSpec spec = MakeSpec();
-  spec.selector.family = IpFamily::kV6;
+  spec.selector.Change()->family = IpFamily::kV6;
   ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
   (*control_->GetSa(IdOf(0x1000)))->outbound()->path_mtu.store(1300);
   (*control_->GetSa(IdOf(0x1000)))->outbound()->path_mtu_until.store(clock_.WallSeconds() + 600);

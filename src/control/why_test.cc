@@ -101,7 +101,7 @@ TEST_F(WhyTest, PoliciesThatSelectByWhatIsLeftOpen) {
 TEST_F(WhyTest, SasAndAnswersThatSelectByWhatIsLeftOpen) {
   SaSpec own = MakeSpec();
   own.selector = MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {}).selector;
-  own.selector.proto = kProtoTcp;
+  own.selector.Change()->proto = kProtoTcp;
   Protect(std::move(own));
   WhyReport report = Ask();
   EXPECT_EQ(report.verdict, WhyVerdict::kDepends);
