@@ -130,12 +130,15 @@ MemoryNumbers::Region& MemoryNumbers::region() const {
 }
 
 void MemoryNumbers::ReadIndex() {
-  index_.clear();
+  std::erase_if(known_, [](const auto& known) { return known.second.living == 0; });
+  for (auto& [id, known] : known_) known.at = Known::kNone;
   Region& now = region();
   const auto used = static_cast<uint32_t>(now.used.load(std::memory_order_acquire));
-  index_.reserve(used);
-  live_.reserve(used);  // most of them are of SAs that go on
-  for (uint32_t i = 0; i < used; ++i) index_.emplace(now.entry(i).id, i);
+  known_.reserve(2 * std::size_t{used});  // an SA has two ids, of which one may have no entry
+  for (uint32_t i = 0; i < used; ++i) {
+    Known& known = known_[now.entry(i).id];
+    if (known.at == Known::kNone) known.at = i;
+  }
 }
 
 // Writes the region, with what living SAs have, and then switches to it.
@@ -147,12 +150,11 @@ Status MemoryNumbers::Begin(uint32_t number) {
     return MakeError(Errc::kIo, "cannot get random numbers");
   }
   uint32_t used = 0;
-  for (const auto& [id, count] : live_) {
-    const std::atomic<uint64_t>* const value = Find(id);
-    if (value == nullptr) continue;
+  for (const auto& [id, known] : known_) {
+    if (known.living == 0 || known.at == Known::kNone) continue;
     Entry& entry = next.entry(used++);
     entry.id = id;
-    entry.value.store(value->load());
+    entry.value.store(region().entry(known.at).value.load());
   }
   next.used.store(used, std::memory_order_release);
   header().active.store(number, std::memory_order_release);
@@ -170,13 +172,16 @@ Status MemoryNumbers::BeginAnew() {
 // --- Values ---
 
 std::atomic<uint64_t>* MemoryNumbers::Find(const NumberId& id) const {
-  const auto found = index_.find(id);
-  return found == index_.end() ? nullptr : &region().entry(found->second).value;
+  const auto found = known_.find(id);
+  return found == known_.end() || found->second.at == Known::kNone
+             ? nullptr
+             : &region().entry(found->second.at).value;
 }
 
-Status MemoryNumbers::Set(const NumberId& id, uint64_t value) {
-  if (auto* const known = Find(id)) {
-    known->store(value, std::memory_order_release);
+// REQUIRES: `found` is what Find has returned for the id.
+Status MemoryNumbers::Set(const NumberId& id, std::atomic<uint64_t>* found, uint64_t value) {
+  if (found != nullptr) {
+    found->store(value, std::memory_order_release);
     return {};
   }
   const auto at = static_cast<uint32_t>(region().used.load());
@@ -187,7 +192,7 @@ Status MemoryNumbers::Set(const NumberId& id, uint64_t value) {
   entry.id = id;
   entry.value.store(value, std::memory_order_release);
   region().used.store(at + 1, std::memory_order_release);
-  index_.emplace(id, at);
+  known_[id].at = at;
   return {};
 }
 
@@ -199,32 +204,33 @@ Result<NumberIdentity> MemoryNumbers::Identify(const SaSpec& spec) {
 }
 
 void MemoryNumbers::Retain(const NumberIdentity& identity) {
-  ++live_[identity.outbound];
-  ++live_[identity.inbound];
+  ++known_[identity.outbound].living;
+  ++known_[identity.inbound].living;
 }
 
 void MemoryNumbers::Release(const NumberIdentity& identity) {
   for (const NumberId& id : {identity.outbound, identity.inbound}) {
-    const auto it = live_.find(id);
-    if (it != live_.end() && --it->second == 0) live_.erase(it);
+    const auto it = known_.find(id);
+    if (it == known_.end() || it->second.living == 0) continue;
+    if (--it->second.living == 0 && it->second.at == Known::kNone) known_.erase(it);
   }
 }
 
 Result<NumberBlock> MemoryNumbers::Outbound(const NumberId& id, uint64_t after, uint64_t count) {
-  const auto* const given = Find(id);
+  auto* const given = Find(id);
   const uint64_t last = std::max(given != nullptr ? given->load() : 0, after);
   const uint64_t left = ~uint64_t{0} - last;
   if (left == 0) return MakeError(Errc::kRange, "all 2^64 numbers of the key are given");
   const NumberBlock block{last + 1, last + std::min(count, left)};
-  CYGNET_RETURN_IF_ERROR(Set(id, block.last));
+  CYGNET_RETURN_IF_ERROR(Set(id, given, block.last));
   return block;
 }
 
 Result<InboundMark> MemoryNumbers::Inbound(const NumberId& id, uint64_t from, uint64_t up_to) {
-  const auto* const mark = Find(id);
+  auto* const mark = Find(id);
   const uint64_t now = mark != nullptr ? mark->load() : 0;
   if (now != from) return InboundMark{.mark = now, .raised = false};
-  if (up_to > now) CYGNET_RETURN_IF_ERROR(Set(id, up_to));
+  if (up_to > now) CYGNET_RETURN_IF_ERROR(Set(id, mark, up_to));
   return InboundMark{.mark = up_to, .raised = true};
 }
 

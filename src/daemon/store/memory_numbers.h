@@ -57,6 +57,11 @@ class MemoryNumbers final : public NumberStore {
   struct IdHash {
     std::size_t operator()(const NumberId& id) const;
   };
+  struct Known {
+    static constexpr uint32_t kNone = ~uint32_t{0};
+    uint32_t at = kNone;  // its entry in the region
+    uint32_t living = 0;  // how many SAs have it
+  };
 
   MemoryNumbers() = default;
   static std::size_t BytesFor(uint32_t entries);
@@ -65,15 +70,15 @@ class MemoryNumbers final : public NumberStore {
   Region& RegionAt(uint32_t number) const;
   Region& region() const;
   std::atomic<uint64_t>* Find(const NumberId& id) const;
-  Status Set(const NumberId& id, uint64_t value);
+  Status Set(const NumberId& id, std::atomic<uint64_t>* found, uint64_t value);
   Status Begin(uint32_t number);
   void ReadIndex();
 
   UniqueFd fd_;
   uint8_t* memory_ = nullptr;
   std::size_t bytes_ = 0;
-  std::unordered_map<NumberId, uint32_t, IdHash> index_;
-  std::unordered_map<NumberId, uint32_t, IdHash> live_;  // how many SAs have it
+  // Of each id that has an entry, or an SA that lives.
+  std::unordered_map<NumberId, Known, IdHash> known_;
 };
 
 }  // namespace cygnet
