@@ -26,8 +26,8 @@ STAGES = (
     ("guard and proof", r"seal_proof|seal_guard|SealGuard|FinishSealed"),
     ("ports in memory", r"MemoryPort|NullNic|QueuePort|memory_port|null_nic"),
     ("prefetch of a batch", r"WarmUp|PrefetchSession|warm_up"),
-    ("flow and policy", r"FlowDecider|flow_cache|FlowCache|AlwaysPasses|CheckPolicy|VerdictOf|CheckOpened|::Spd::|PolicyIndex"
-                        r"|OutboundStraight::(Find|OpenRun)|InboundStraight::Decide"),
+    ("flow and policy", r"FlowDecider|flow_cache|FlowCache|AlwaysPasses|CheckPolicy|CheckOpened|::Spd::|PolicyIndex"
+                        r"|VerdictOf|OutboundStraight::(Find|OpenRun)|InboundStraight::Decide"),
     ("SA look-up", r"::Sad::|::UseSa|::CheckState|CheckInboundState|InboundStraight::Find"),
     ("replay", r"ReplayWindow|InferEsn|CommitReplay"),
     ("lifetime, sequence number", r"Lifetime|ChargeAndReserve|ChargeOpened|SequenceCounter|::Grant"),
