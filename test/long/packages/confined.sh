@@ -66,7 +66,7 @@ step "over AF_XDP" until_ok 60 ping_peer
 # What the profile does not list is stopped, and the local part allows it.
 config '[ledger]
 file = "/srv/ledger/ledger.jsonl"' ""
-install -d -o cygnet -g cygnet -m 700 /srv/ledger
+check "a folder for it" install -d -o cygnet -g cygnet -m 700 /srv/ledger
 printf '[Service]\nReadWritePaths=/srv/ledger\n' >/etc/systemd/system/cygnetd.service.d/ledger.conf
 systemctl daemon-reload
 systemctl restart --no-block cygnetd

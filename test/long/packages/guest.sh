@@ -13,7 +13,7 @@ first_boot() {
   ip link set eth1 up
   local from to
   from=$(date +%s%N)
-  check "the first version installs" install ./old/cygnet_*.deb
+  check "the first version installs" apt_install ./old/cygnet_*.deb
   local installed=$(($(date +%s%N) - from))
   check "nothing is started" not running cygnetd
   check "nothing is enabled" not enabled cygnetd
@@ -49,7 +49,7 @@ first_boot() {
 }
 
 with_the_page() {
-  check "cygnet-web installs" install ./old/cygnet-web_*.deb
+  check "cygnet-web installs" apt_install ./old/cygnet-web_*.deb
   check "and is not started" not running cygnet-web
   check "cygnet-web starts" systemctl start cygnet-web
   check "its metrics" until_ok 10 eval "fetch /metrics | grep -q cygnet_sa"
@@ -58,7 +58,7 @@ with_the_page() {
 upgrade() {
   echo "# the operator's" >>/etc/cygnet/cygnetd.toml
   echo "# the operator's" >>/etc/apparmor.d/cygnetd
-  in_use "the next version" install ./new/cygnet_*.deb ./new/cygnet-web_*.deb
+  in_use "the next version" apt_install ./new/cygnet_*.deb ./new/cygnet-web_*.deb
   check "the next unit is read" sh -c "systemctl show -p NeedDaemonReload cygnetd | grep -qx NeedDaemonReload=no"
   check "cygnet-web runs again" until_ok 20 running cygnet-web
   check "the configuration is the operator's" grep -q "operator's" /etc/cygnet/cygnetd.toml
@@ -86,9 +86,9 @@ in_use() {
 }
 
 other_ways() {
-  in_use "the same version again" install --reinstall ./new/cygnet_*.deb
-  in_use "the version before" install --allow-downgrades ./old/cygnet_*.deb ./old/cygnet-web_*.deb
-  in_use "the next version once more" install ./new/cygnet_*.deb ./new/cygnet-web_*.deb
+  in_use "the same version again" apt_install --reinstall ./new/cygnet_*.deb
+  in_use "the version before" apt_install --allow-downgrades ./old/cygnet_*.deb ./old/cygnet-web_*.deb
+  in_use "the next version once more" apt_install ./new/cygnet_*.deb ./new/cygnet-web_*.deb
   full_disk
 }
 
@@ -154,7 +154,7 @@ remove() {
   check "the wire stays shut" not clear_on_wire host_uses_the_wire
   open_the_wire
   check "the wire is the host's again" clear_on_wire host_uses_the_wire
-  check "it is installed again" install ./new/cygnet_*.deb
+  check "it is installed again" apt_install ./new/cygnet_*.deb
   check "and was enabled before" enabled cygnetd
   systemctl start cygnetd
   new_keys
@@ -191,13 +191,13 @@ open_the_wire() {
 
 # Where strongSwan programs the kernel's own XFRM, which has a policy.
 beside_strongswan() {
-  check "strongSwan installs" install charon-systemd strongswan-swanctl
+  check "strongSwan installs" apt_install charon-systemd strongswan-swanctl
   ip xfrm policy add src 10.8.0.0/16 dst 10.9.0.0/16 dir out action block
   check "strongSwan runs" systemctl start strongswan
   local charon policies
   charon=$(systemctl show -p MainPID --value strongswan)
   policies=$(ip xfrm policy)
-  check "it installs beside strongSwan" install ./new/cygnet_*.deb
+  check "it installs beside strongSwan" apt_install ./new/cygnet_*.deb
   check "strongSwan runs on" [ "$(systemctl show -p MainPID --value strongswan)" = "$charon" ]
   check "and has the kernel's policies" [ "$(ip xfrm policy)" = "$policies" ]
   # As doc/installing.md says it.
@@ -210,7 +210,7 @@ beside_strongswan() {
   charon=$(systemctl show -p MainPID --value strongswan)
   check "and has it" grep -q libcygnet_xfrm "/proc/$charon/maps"
   check "doctor tells of the kernel's policy" sh -c "cygnet doctor | tee /root/doctor.log | grep -i kernel"
-  check "an upgrade" install --reinstall ./new/cygnet_*.deb
+  check "an upgrade" apt_install --reinstall ./new/cygnet_*.deb
   check "leaves strongSwan alone" [ "$(systemctl show -p MainPID --value strongswan)" = "$charon" ]
 }
 

@@ -79,4 +79,4 @@ apparmor() {
   check "AppArmor would have stopped nothing" not denied
 }
 
-install() { apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$@" >/root/apt.log 2>&1; }
+apt_install() { apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold "$@" >/root/apt.log 2>&1; }
