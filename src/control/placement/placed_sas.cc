@@ -79,7 +79,7 @@ Status PlacedSas::Place(const std::shared_ptr<Sa>& sa) {
   for (const Half half : kHalves) {
     if (!HasHalf(*sa, half)) continue;
     Record(placed, half);
-    if (WaitsForReturn(placed.half(half))) SetDue(&placed.half(half), ReasonCode::kRequested);
+    if (WaitsForReturn(placed.half(half))) SetDue(&placed.made(half), ReasonCode::kRequested);
   }
   placed_.insert_or_assign(sa->number, std::move(placed));
   return {};
@@ -97,14 +97,14 @@ void PlacedSas::Remove(uint64_t sa_number) {
     entry.explanation = "the SA was removed";
     p_.ledger->Placed(std::move(entry));
     Unplace(&it->second, half);
-    SetDue(&it->second.half(half), std::nullopt);
+    SetDue(&it->second.made(half), std::nullopt);
   }
   placed_.erase(it);
 }
 
 void PlacedSas::Unplace(PlacedSa* placed, Half half) {
   if (!placed->has(half)) return;
-  std::unique_ptr<const SaBinding> binding = std::move(placed->half(half).binding);
+  std::unique_ptr<const SaBinding> binding = std::move(placed->made(half).binding);
   packets_->Forget(*placed->sa, half);
   if (IsInbound(half)) path_.sad.ForgetNumber(placed->sa);
   CountSlot(*placed, half, *binding, -1);
@@ -115,7 +115,7 @@ void PlacedSas::Unplace(PlacedSa* placed, Half half) {
 
 bool PlacedSas::Move(PlacedSa* placed, Half half, std::span<const PlacementDevice> devices,
                      ReasonCode success, PlacementCause cause) {
-  PlacedHalf& row = placed->half(half);
+  PlacedHalf& row = placed->made(half);
   const SaSpec& spec = placed->sa->spec();
   BindInputs inputs = InputsFor(spec, half, devices);
   inputs.cause = cause;
@@ -157,7 +157,7 @@ void PlacedSas::Renew(uint64_t sa_number) {
   const std::vector<PlacementDevice> devices = p_.devices->Inputs();
   for (const Half half : kHalves) {
     if (!placed.has(half) || !placed.half(half).binding->on_device()) continue;
-    PlacedHalf& row = placed.half(half);
+    PlacedHalf& row = placed.made(half);
     if (!IsInbound(half) && !row.binding->device_numbers()) continue;
     (void)Move(&placed, half, devices, row.reason.code, PlacementCause::kRenew);
     if (WaitsForReturn(row)) SetDue(&row, ReasonCode::kReturned);
@@ -167,7 +167,7 @@ void PlacedSas::Renew(uint64_t sa_number) {
 // True: it now runs elsewhere.
 bool PlacedSas::MoveAndSetDue(PlacedSa* placed, Half half, std::span<const PlacementDevice> devices,
                               ReasonCode success, MoveReport* report) {
-  PlacedHalf& row = placed->half(half);
+  PlacedHalf& row = placed->made(half);
   const bool was_on_device = row.binding->on_device();
   const bool moved = Move(placed, half, devices, row.due.value_or(success));
   if (!row.IsAway()) {
@@ -225,7 +225,7 @@ void PlacedSas::SetDue(PlacedHalf* half, std::optional<ReasonCode> due) {
 // CPU may open them.
 PacketHalves::Outcome PlacedSas::Publish(PlacedSa* placed, Half half,
                                          std::unique_ptr<SaBinding> next) {
-  PlacedHalf& row = placed->half(half);
+  PlacedHalf& row = placed->made(half);
   std::unique_ptr<const SaBinding> old = std::move(row.binding);
   if (old != nullptr && IsInbound(half)) {
     const bool same_handle = next->device == old->device && next->handle == old->handle;

@@ -96,9 +96,9 @@ class PlacedSa {
     halves_[IndexOf(h)] = std::make_unique<PlacedHalf>();
     return *halves_[IndexOf(h)];
   }
-  // REQUIRES: has(h).
-  PlacedHalf& half(Half h) { return *halves_[IndexOf(h)]; }
-  // One without a binding if it has none.
+  // To change it. REQUIRES: has(h).
+  PlacedHalf& made(Half h) { return *halves_[IndexOf(h)]; }
+  // To read it: one without a binding if it has none.
   const PlacedHalf& half(Half h) const {
     static const PlacedHalf none;
     return has(h) ? *halves_[IndexOf(h)] : none;

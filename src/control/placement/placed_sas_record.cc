@@ -37,7 +37,7 @@ bool PlacedSas::RecordFindings(const OffloadDevice* device, std::span<const SaFi
 }
 
 void PlacedSas::RecordFinding(PlacedSa* placed, Half half, const SaFinding& finding) {
-  PlacedHalf& row = placed->half(half);
+  PlacedHalf& row = placed->made(half);
   PlacedHalf::Rare* const rare = row.MakeRare();
   rare->really = std::string(Name(finding.gap)) + ": " + finding.text;
   if (finding.gap == ClaimGap::kNotHeld) {

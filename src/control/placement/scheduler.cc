@@ -84,7 +84,7 @@ void SlotScheduler::PromoteAndDemote(std::size_t device, Half half, uint32_t* mo
     ++next;
     Demote(idle, half);
     // Gets the slot as soon as the key in it is erased.
-    placed_.SetDue(&busy->half(half), ReasonCode::kPromoted);
+    placed_.SetDue(&busy->made(half), ReasonCode::kPromoted);
     --*moves;
   }
 }
@@ -94,7 +94,7 @@ bool SlotScheduler::Promote(PlacedSa* busy, Half half, std::size_t device) {
       !placed_.Move(busy, half, devices_.Inputs(), ReasonCode::kPromoted)) {
     return false;
   }
-  placed_.SetDue(&busy->half(half), std::nullopt);
+  placed_.SetDue(&busy->made(half), std::nullopt);
   placed_.NotifyMoved(busy->sa);
   return true;
 }
@@ -152,7 +152,7 @@ void SlotScheduler::FillFreeSlots(std::size_t device) {
       if (moves == 0 || left == 0 || !WaitsForRoom(placed, half, device)) continue;
       if (placed_.Move(&placed, half, devices_.Inputs(), ReasonCode::kRequested)) {
         --moves;
-        placed_.SetDue(&placed.half(half), std::nullopt);
+        placed_.SetDue(&placed.made(half), std::nullopt);
         placed_.NotifyMoved(placed.sa);
       } else {
         --left;
