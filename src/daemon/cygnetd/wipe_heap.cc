@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <string.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 
@@ -19,7 +20,9 @@ void* Take(std::size_t size) {
 
 void* TakeAligned(std::size_t size, std::align_val_t align) {
   void* p = nullptr;
-  if (posix_memalign(&p, static_cast<std::size_t>(align), size != 0 ? size : 1) != 0) {
+  // posix_memalign refuses what is less than a pointer's.
+  const std::size_t least = std::max(static_cast<std::size_t>(align), sizeof(void*));
+  if (posix_memalign(&p, least, size != 0 ? size : 1) != 0) {
     throw std::bad_alloc();
   }
   return p;
