@@ -92,11 +92,11 @@ class Inside(InsideByPolicy):
         wire = os.path.join(self.workdir, "policy.pcap")
         capture = suite.start_capture(self.gw.ns, "wire0", wire, "icmp")
         policy = f"src {LAN}.0/24 dst {FAR}.0/24 dir out"
-        flood = self.lan.popen(["ping", "-i0.002", "-c1000", "-p", MARK[:8].hex(), f"{FAR}.2"],
+        flood = self.lan.popen(["ping", "-i0.002", "-c1000", "-W1", "-p", MARK[:8].hex(), f"{FAR}.2"],
                                stdout=subprocess.DEVNULL)
         self.gw.xfrm(f"policy update {policy} action block")
         self.wait_for(lambda: self.gw.drops().get("out-policy-block"), "packets to be blocked")
-        flood.wait(20)
+        flood.wait(60 * suite.SLOWNESS)
         self.gw.xfrm(f"policy update {policy} tmpl src {WIRE['gw']} dst {WIRE['peer']} proto esp reqid 1 "
                      "mode tunnel")
         self.gw.ns.run(["ping", "-c1", WIRE["peer"]])
