@@ -33,10 +33,11 @@ inline std::vector<uint8_t> FromHex(std::string_view text) {
 
 inline std::string ToHex(std::span<const uint8_t> bytes) {
   static constexpr char kDigits[] = "0123456789abcdef";
-  std::string out;
+  std::string out(2 * bytes.size(), '0');
+  char* digit = out.data();
   for (const uint8_t b : bytes) {
-    out += kDigits[b >> 4];
-    out += kDigits[b & 15];
+    *digit++ = kDigits[b >> 4];
+    *digit++ = kDigits[b & 15];
   }
   return out;
 }

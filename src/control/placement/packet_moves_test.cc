@@ -11,6 +11,7 @@
 
 #include "control/placement/placement.h"
 #include "support/auditing_peer.h"
+#include "support/sanitized.h"
 #include "support/test_host.h"
 
 namespace cygnet {
@@ -25,6 +26,10 @@ using test::TestHost;
 
 constexpr uint32_t kSpiOut = test::kPeerSpiOut;
 constexpr uint32_t kSpiIn = test::kPeerSpiIn;
+// A sanitizer takes a quarter of the campaign in the time of the whole one.
+constexpr uint64_t kMoves = test::kSanitized ? 250 : 1000;
+constexpr uint64_t kCrashes = kMoves / 5;
+
 SaOptions Out(uint32_t window = 64) { return test::PeerOut(window); }
 SaOptions In(uint32_t window = 64) { return test::PeerIn(window); }
 
@@ -250,7 +255,7 @@ class PacketMovesTest : public testing::TestWithParam<Campaign> {
 };
 
 TEST_P(PacketMovesTest, OrderlyMovesLoseNothing) {
-  while (moves_ < 1000) {
+  while (moves_ < kMoves) {
     MoveOne();
     for (auto n = random_() % 60; n > 0; --n) Step();
   }
@@ -258,8 +263,8 @@ TEST_P(PacketMovesTest, OrderlyMovesLoseNothing) {
   std::set<std::string> all = {"packet", "crypto", "software"};
   if (GetParam().look_aside) all.insert("look-aside");
   EXPECT_EQ(places_, all);
-  EXPECT_GT(protected_, 5'000u);
-  EXPECT_GT(decapsulated_, 5'000u);
+  EXPECT_GT(protected_, 5 * kMoves);
+  EXPECT_GT(decapsulated_, 5 * kMoves);
   EXPECT_EQ(peer_.received.size(), next_id_) << "lost on the way out";
   EXPECT_EQ(delivered_.size(), peer_.ids()) << "lost on the way in";
   EXPECT_EQ(peer_.clear, 0u);
@@ -281,7 +286,7 @@ TEST_P(PacketMovesTest, OrderlyMovesLoseNothing) {
 
 TEST_P(PacketMovesTest, CrashesLoseOnlyWhatIsInTheDevice) {
   constexpr const char* kFaults[] = {"crash", "reset 0", "remove"};
-  for (int round = 0; round < 200; ++round) {
+  for (uint64_t round = 0; round < kCrashes; ++round) {
     for (const uint32_t spi : {kSpiOut, kSpiIn}) Command(spi, PlacementMode::kPacket);
     CountDevicesWork();
     if (random_() % 4 != 0) PassEdge();
@@ -324,8 +329,8 @@ TEST_P(PacketMovesTest, CrashesLoseOnlyWhatIsInTheDevice) {
   EXPECT_LE(peer_.ids() - delivered_.size(), Dropped(DropReason::kPortDown) +
                                                  Dropped(DropReason::kInNumberUnknown) +
                                                  Dropped(DropReason::kInVerify));
-  EXPECT_GT(protected_, 5'000u);
-  EXPECT_GT(decapsulated_, 5'000u);
+  EXPECT_GT(protected_, 25 * kCrashes);
+  EXPECT_GT(decapsulated_, 25 * kCrashes);
 }
 
 TEST_P(PacketMovesTest, DeviceThatSendsInClearIsLeftAndNotBelieved) {

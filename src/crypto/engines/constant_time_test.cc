@@ -9,14 +9,7 @@
 #include <csignal>
 
 #include "support/engine_conformance.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CYGNET_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define CYGNET_SANITIZED 1
-#endif
-#endif
+#include "support/sanitized.h"
 
 namespace cygnet {
 namespace {
@@ -101,9 +94,7 @@ void TraceChild(Scene* scene, uint32_t seed, Trace* trace) {
 class ConstantTimeTest : public testing::TestWithParam<const EngineInfo*> {};
 
 TEST_P(ConstantTimeTest, TheSameInstructionsWhateverTheSecret) {
-#ifdef CYGNET_SANITIZED
-  GTEST_SKIP() << "a sanitizer's checks depend on the data";
-#endif
+  if (test::kSanitized) GTEST_SKIP() << "a sanitizer's checks depend on the data";
   if (GetParam()->probe() == 0) GTEST_SKIP() << "engine cannot run on this machine";
   for (const std::size_t key_bytes : {16u, 32u}) {
     Trace one;
