@@ -1,6 +1,7 @@
 // The straight and the general way of the pipelines do the same: two pairs of hosts get the same
 // packets, in one pair all packets go the general way, and everything that can be seen of both must
-// be equal: frames and their order, drops, events, counters, windows. The input is a list of steps.
+// be equal: frames and their order, drops, events, counters, windows. The input is a list of steps,
+// done twice: by hosts without and with inside interfaces.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -8,7 +9,7 @@
 
 #include "base/check.h"
 #include "net/ip_protocol.h"
-#include "support/test_host.h"
+#include "support/inside_lan.h"
 
 namespace {
 
@@ -44,14 +45,25 @@ test::SaOptions OptionsOf(uint8_t n) {
   return options;
 }
 
+constexpr uint16_t kVlan = 7;
+
+// The network behind a host: its own, and a VLAN.
+struct Lan {
+  test::InsideLan own;
+  uint8_t vlan;
+  Lan(test::TestHost* host, PacketPools* pools)
+      : own(host, pools, "lan"), vlan(own.AddVlan(kVlan)) {}
+};
+
 struct World {
   PacketPools pools{2048, 8};
   test::TestHost a;
   test::TestHost b;
+  std::unique_ptr<Lan> lan_a, lan_b;  // of hosts with inside interfaces
   std::vector<std::shared_ptr<Sa>> sas_a, sas_b;
   std::vector<std::shared_ptr<Policy>> policies;
 
-  explicit World(uint32_t straight_from)
+  World(uint32_t straight_from, bool inside)
       : a(&pools, {.straight_from = straight_from}), b(&pools, {.straight_from = straight_from}) {
     a.SetAddresses({"192.0.2.1", "10.1.0.1"});
     b.SetAddresses({"192.0.2.2"});
@@ -69,6 +81,29 @@ struct World {
       }
     }
     sas_a[kNumbered]->outbound()->sequence.RequireBlocks();
+    if (inside) AddLans();
+  }
+  // Of the hosts behind, some are known in both networks, one only in the VLAN, and some nowhere.
+  void AddLans() {
+    lan_a = std::make_unique<Lan>(&a, &pools);
+    lan_b = std::make_unique<Lan>(&b, &pools);
+    for (const uint8_t n : {lan_a->own.number(), lan_a->vlan}) lan_a->own.Accept("10.1.0.1", n);
+    lan_a->own.Accept("10.3.0.1", lan_a->vlan,
+                      {{.first = {}, .taken = true},
+                       {.first = test::Ip("10.2.2.0"), .taken = false},
+                       {.first = test::Ip("10.2.3.0"), .taken = true, .tunnel = 9}});
+    lan_a->own.Reach("10.3.0.1", lan_a->vlan);
+    lan_b->own.Reach("10.2.0.1", lan_b->own.number());
+    lan_b->own.Reach("10.2.1.1", lan_b->own.number(), 200);
+    lan_b->own.Reach("10.2.3.1", lan_b->vlan);
+  }
+  // From the network behind A, or by A's host if that has no inside interface.
+  void FromLan(const Bytes& frame) {
+    if (lan_a != nullptr) {
+      lan_a->own.FromLan(frame);
+    } else {
+      a.FromHost(frame);
+    }
   }
   void AddPolicy(test::TestHost* host, PolicyDirection direction, const std::string& from,
                  const std::string& to, const test::SaOptions& options) {
@@ -96,6 +131,22 @@ Bytes MakeFrame(Input* in) {
     return test::Frame(test::IpPacket(f, test::Pattern(20) + payload));
   }
   return test::Frame(test::Udp(f, kPorts[shape & 3], kPorts[shape >> 2 & 3], payload));
+}
+
+// What is special about a packet from the network behind a host.
+Bytes OfLan(Bytes frame, Input* in) {
+  const uint8_t what = in->Next();
+  if ((what & 0x03) == 0x03) frame[14 + 8] = what >> 6;  // a hop limit with a wrong checksum
+  if ((what & 0x0c) == 0x0c) {
+    frame[14 + 8] = what >> 6;
+    test::Put16(&frame, 14 + 10, 0);
+    const std::size_t header = (frame[14] & 0x0fu) * 4u;
+    test::Put16(&frame, 14 + 10, test::NaiveChecksum(std::span(frame).subspan(14, header)));
+  }
+  const uint8_t vlan = (what & 0x30) == 0x30 ? 9 : kVlan;
+  const Bytes tag = {0x81, 0, 0, vlan};
+  if ((what & 0x20) != 0) frame.insert(frame.begin() + 12, tag.begin(), tag.end());
+  return frame;
 }
 
 // Frames of the wire, some of them lost, doubled, exchanged or damaged.
@@ -150,6 +201,7 @@ void Change(World* world, uint8_t what, uint8_t n) {
       break;
     case 4:
       world->sas_a[n % kSas]->outbound()->next_hop.Set({2, 0, 0, 0, 0, n}, 0);
+      world->a.path.BumpNextHops();  // packets of inside interfaces may wait for it
       break;
     default:
       ++world->a.clock.wall_seconds;
@@ -196,9 +248,23 @@ std::vector<Bytes> CheckHosts(test::TestHost* one, test::TestHost* other) {
     CYGNET_CHECK(one->Drops(static_cast<DropReason>(r)) ==
                  other->Drops(static_cast<DropReason>(r)));
   }
+  CYGNET_CHECK(one->path.inside.misses() == other->path.inside.misses());
   CYGNET_CHECK(one->guard().frames_checked == other->guard().frames_checked &&
                one->guard().clear_stopped == other->guard().clear_stopped);
   return frames;
+}
+
+void CheckLans(World* one, World* other) {
+  if (one->lan_a == nullptr) return;
+  for (const auto lan : {&World::lan_a, &World::lan_b}) {
+    test::InsideLan& a = (one->*lan)->own;
+    test::InsideLan& b = (other->*lan)->own;
+    CYGNET_CHECK(a.ToLan() == b.ToLan());
+    const InsideInterface::Counters& counts = a.interface().counters;
+    const InsideInterface::Counters& others = b.interface().counters;
+    CYGNET_CHECK(counts.in_packets == others.in_packets && counts.in_bytes == others.in_bytes &&
+                 counts.out_packets == others.out_packets && counts.out_bytes == others.out_bytes);
+  }
 }
 
 // What is waiting enters, and what leaves the sender reaches the receiver.
@@ -211,6 +277,7 @@ void Turn(World* one, World* other, Input* in) {
     world->b.Run();
   }
   (void)CheckHosts(&one->b, &other->b);
+  CheckLans(one, other);
   CheckSas(one->sas_a, other->sas_a);
   CheckSas(one->sas_b, other->sas_b);
   for (std::size_t p = 0; p < one->policies.size(); ++p) {
@@ -218,35 +285,55 @@ void Turn(World* one, World* other, Input* in) {
   }
 }
 
-}  // namespace
+// The same packet several times, as most packets come. Returns how many.
+std::size_t Enter(World* one, World* other, uint8_t step, std::size_t most, Input* in) {
+  const bool of_lan = step >= 0x40 && step < 0x80;
+  Bytes frame = MakeFrame(in);
+  if (of_lan) frame = OfLan(std::move(frame), in);
+  const std::size_t times = std::min<std::size_t>(step % 8 + 1u, most);
+  for (World* world : {one, other}) {
+    for (std::size_t i = 0; i < times; ++i) {
+      if (of_lan) {
+        world->FromLan(frame);
+      } else {
+        world->a.FromHost(frame);
+      }
+    }
+  }
+  return times;
+}
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
-  static World straight(1);  // both live until exit: RcuHash hides its nodes from a leak checker
-  static World general(DataPath::kNeverStraight);
-  Input in(data, size);
+void Play(World* straight, World* general, Input in) {
+  constexpr std::size_t kMostWaiting = 200;
   std::size_t waiting = 0;
   while (!in.empty()) {
     const uint8_t step = in.Next();
-    if (step < 0xc0) {  // the same packet several times, as most packets come
-      const Bytes frame = MakeFrame(&in);
-      for (uint8_t i = 0; i <= step % 8 && waiting < 200; ++i, ++waiting) {
-        straight.a.FromHost(frame);
-        general.a.FromHost(frame);
-      }
+    if (step < 0xc0) {
+      waiting += Enter(straight, general, step, kMostWaiting - waiting, &in);
     } else if (step < 0xd0) {  // in clear, past the sender
       const Bytes frame = MakeFrame(&in);
-      straight.b.FromWire(frame);
-      general.b.FromWire(frame);
+      straight->b.FromWire(frame);
+      general->b.FromWire(frame);
     } else if (step < 0xe8) {
       const uint8_t what = in.Next();
       const uint8_t n = in.Next();
-      Change(&straight, what, n);
-      Change(&general, what, n);
+      Change(straight, what, n);
+      Change(general, what, n);
     } else {
-      Turn(&straight, &general, &in);
+      Turn(straight, general, &in);
       waiting = 0;
     }
   }
-  Turn(&straight, &general, &in);
+  Turn(straight, general, &in);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
+  // All live until exit: RcuHash hides its nodes from a leak checker.
+  static World straight(1, false), general(DataPath::kNeverStraight, false);
+  static World straight_inside(1, true), general_inside(DataPath::kNeverStraight, true);
+  Play(&straight, &general, Input(data, size));
+  Play(&straight_inside, &general_inside, Input(data, size));
   return 0;
 }

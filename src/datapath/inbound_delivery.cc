@@ -4,18 +4,6 @@
 #include "net/ip_protocol.h"
 
 namespace cygnet {
-namespace {
-
-// A router passes on no packet whose source has no meaning behind it.
-bool IsRoutedSource(const FlowKey& flow) {
-  const auto& bytes = flow.saddr.bytes;
-  const bool link_local =
-      flow.family == IpFamily::kV6 && bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
-  return IsOneHost(flow.saddr, flow.family) && !link_local;
-}
-
-}  // namespace
-
 // The packet comes in by the tunnel interface of the innermost SA that has one (kernel: xfrm_input
 // calls xfrmi_rcv_cb for each SA).
 // REQUIRES: one has.
@@ -87,57 +75,26 @@ void InboundPipeline::Transmit(Port* host, uint32_t tcp, PacketBatch* batch) {
   host->Transmit(ctx_->number, batch, &ctx_->sink);
 }
 
-// Looks for the host that a packet is for behind the inside interfaces of its device, and names the
-// interface in the packet. What needs more than a router's usual work goes by the host: the kernel
-// cuts it, or tells its sender why it cannot. REQUIRES: policy let it pass.
+// Prepares a packet for a host behind an inside interface. False: it goes by the host. REQUIRES:
+// policy let it pass.
 bool InboundPipeline::LeavesInside(const InboundItem& item) {
   if (item.path.size == 0) return false;  // it came in clear
-  Packet* packet = item.packet;
   const IpPacketView& ip = item.view;
-  const FlowKey& flow = ip.flow;
-  const InsideScope scope = ScopeOf(*ctx_->path, *packet);
-  if (scope == kNoInsideScope) return false;
-  InsideHost* host = ctx_->path->inside.FindHost({scope, {flow.daddr, flow.family}});
-  if (host == nullptr) {
-    if (!ctx_->path->host_addresses().Contains(flow.daddr, flow.family)) {
-      ctx_->ReportInsideMiss(flow, flow.daddr, *packet);
-    }
-    return false;
-  }
-  const InsideInterface* to = ctx_->path->inside.at(host->inside);
-  const bool plain = !ip.fragment && !ip.has_options && !item.joined &&
-                     HopLimit(packet->l3().data()) > 1 && IsRoutedSource(flow) &&
-                     !ctx_->path->host_addresses().Contains(flow.saddr, flow.family);
-  const bool fits = ip.total_length <= host->mtu && ip.total_length <= to->port->mtu() &&
-                    ip.total_length <= to->mtu.load(std::memory_order_relaxed);
-  const bool of_device = packet->tunnel != 0 || to->device == packet->interface;
-  if (!plain || !fits || !of_device || !to->port->link_up()) {
-    ctx_->path->inside.CountMiss();
-    return false;
-  }
-  host->use.Touch();
-  packet->SetInside(to->number);
-  if (Tunnel* tunnel = ctx_->path->tunnels.at(static_cast<uint16_t>(packet->tunnel))) {
-    tunnel->to_inside.Count(ip.total_length);
-  }
-  packet->TrimTo(packet->l3_offset + ip.total_length);
-  WriteInsideFrame(*to, host->next_hop, packet);
-  return true;
+  InsideExit exit;
+  exit.Look(*ctx_->path, *item.packet, ip.flow);
+  const bool plain = !ip.fragment && !ip.has_options && !item.joined;
+  return exit.Leave(ctx_, ip.total_length, plain, item.packet);
 }
 
 // Sends the packets that LeavesInside has prepared for this interface.
 void InboundPipeline::DeliverInside(InsideInterface* to, std::span<InboundItem> items) {
   PacketBatch batch;
-  uint64_t bytes = 0;
   for (InboundItem& item : items) {
     if (item.packet == nullptr || item.packet->inside != to->number) continue;
-    bytes += item.packet->length;
     batch.Push(item.packet);
     item.packet = nullptr;  // it has left the batch
   }
-  to->counters.out_packets.fetch_add(batch.size(), std::memory_order_relaxed);
-  to->counters.out_bytes.fetch_add(bytes, std::memory_order_relaxed);
-  to->port->Transmit(ctx_->number, &batch, &ctx_->sink);
+  SendInside(ctx_, to, &batch);
 }
 
 // One batch for each tunnel or inside interface.

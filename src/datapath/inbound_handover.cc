@@ -18,15 +18,27 @@ void InboundPipeline::GoStraight() {
   for (uint32_t at = 0; at < straight_.size();) {
     const InboundStraight::Part part = straight_.PartFrom(at);
     if (part.straight && part.end - part.begin >= least) {
-      PacketBatch batch;
-      const uint32_t tcp = straight_.Complete(part, &batch);
-      Transmit(ctx_->path->interfaces[straight_.interface()].host, tcp, &batch);
+      PacketBatch to_host;
+      PacketBatch inside;
+      const uint32_t tcp = straight_.Complete(part, &to_host, &inside);
+      Transmit(ctx_->path->interfaces[straight_.interface()].host, tcp, &to_host);
+      SendAllInside(&inside);
     } else {
       TakeOver(part);
     }
     at = part.end;
   }
   straight_.Clear();
+}
+
+// One batch for each inside interface.
+void InboundPipeline::SendAllInside(PacketBatch* batch) {
+  while (!batch->empty()) {
+    const uint8_t number = (*batch)[0]->inside;
+    PacketBatch same;
+    batch->Partition([number](const Packet* packet) { return packet->inside == number; }, &same);
+    SendInside(ctx_, ctx_->path->inside.at(number), &same);
+  }
 }
 
 // Goes on where OpenRound is after the cryptography. REQUIRES: the batch is empty.

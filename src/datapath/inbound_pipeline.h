@@ -120,6 +120,7 @@ class InboundPipeline {
   void DeliverToTunnels();
   bool LeavesInside(const InboundItem& item);
   void DeliverInside(InsideInterface* to, std::span<InboundItem> items);
+  void SendAllInside(PacketBatch* batch);
   void DropRefused(InboundItem* item);
   void DeliverOne(const InboundItem& item, Port* host, PacketBatch* batch, uint32_t* tcp);
   void Transmit(Port* host, uint32_t tcp, PacketBatch* batch);

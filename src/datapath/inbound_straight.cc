@@ -40,6 +40,7 @@ void InboundStraight::Begin(uint8_t interface, uint32_t packets) {
   in_vain_ = 0;
   offered_ = 0;
   interface_ = interface;
+  has_inside_ = !ctx_->path->inside.empty();
   flow_sa_ = nullptr;
   Forget();
 }
@@ -175,12 +176,12 @@ InboundStraight::Opened InboundStraight::At(uint32_t index) const {
   return {packet_[index], run->sa, run->binding, seq_[index], verdict_[index]};
 }
 
-uint32_t InboundStraight::Complete(const Part& part, PacketBatch* batch) {
+uint32_t InboundStraight::Complete(const Part& part, PacketBatch* to_host, PacketBatch* inside) {
   uint32_t tcp = 0;
   for (const Run& run : std::span(run_).first(runs_)) {
     const uint32_t begin = std::max<uint32_t>(run.begin, part.begin);
     const uint32_t end = std::min<uint32_t>(run.end, part.end);
-    if (begin < end) tcp += CompleteRun(run, begin, end, batch);
+    if (begin < end) tcp += CompleteRun(run, begin, end, to_host, inside);
   }
   return tcp;
 }
@@ -196,6 +197,9 @@ inline DropReason InboundStraight::Decide(const InboundSa& sa, const PlainFlow& 
                                      ? decider_->InboundAt(place_[index], interface_, key, secpath)
                                      : decider_->Inbound(interface_, key, secpath);
   flow_verdict_ = VerdictOf(ctx_, decision);
+  if (has_inside_ && flow_verdict_ == DropReason::kNone) {
+    exit_.Look(*ctx_->path, *packet_[index], key);
+  }
   flow_ = flow;
   flow_sa_ = &sa;
   flow_generation_ = generation;
@@ -204,7 +208,7 @@ inline DropReason InboundStraight::Decide(const InboundSa& sa, const PlainFlow& 
 
 // Step 8, then steps 9 and 10 for each packet.
 uint32_t InboundStraight::CompleteRun(const Run& run, uint32_t begin, uint32_t end,
-                                      PacketBatch* batch) {
+                                      PacketBatch* to_host, PacketBatch* inside) {
   const InboundSa& sa = *run.sa;
   const uint32_t n = end - begin;
   const std::span<DropReason> verdicts = std::span(verdict_).subspan(begin, n);
@@ -222,12 +226,14 @@ uint32_t InboundStraight::CompleteRun(const Run& run, uint32_t begin, uint32_t e
       packet->csum_partial = false;  // it referred to the outer packet's checksum
       reason = Decide(sa, PlainFlow(inner), i);
     }
-    if (reason == DropReason::kNone) {
-      batch->Push(packet);
-      tcp += packet->data()[kEthernetHeader + 9] == kProtoTcp;
-    } else {
+    if (reason != DropReason::kNone) {
       sa.sa->CountDrop(reason);
       ctx_->sink.Drop(packet, reason);
+    } else if (has_inside_ && exit_.Leave(ctx_, packet->length - kEthernetHeader, true, packet)) {
+      inside->Push(packet);
+    } else {
+      to_host->Push(packet);
+      tcp += packet->data()[kEthernetHeader + 9] == kProtoTcp;
     }
   }
   return tcp;

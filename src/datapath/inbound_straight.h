@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "datapath/flow_decider.h"
+#include "datapath/inside_exit.h"
 #include "datapath/worker_context.h"
 #include "net/flow_key.h"
 
@@ -50,9 +51,10 @@ class InboundStraight {
   void Open();
   // The part that begins with packet `begin`.
   Part PartFrom(uint32_t begin) const;
-  // Steps 8 to 10: the packets that may pass are added to `batch`, the others are dropped. Returns
-  // how many of those added are TCP. REQUIRES: part.straight; `batch` has room.
-  uint32_t Complete(const Part& part, PacketBatch* batch);
+  // Steps 8 to 10: the packets that may pass are added to `to_host`, or to `inside` as InsideExit
+  // has prepared them; the others are dropped. Returns how many of those for the host are TCP.
+  // REQUIRES: part.straight; both have room.
+  uint32_t Complete(const Part& part, PacketBatch* to_host, PacketBatch* inside);
   void Clear() {
     size_ = 0;
     Forget();
@@ -88,7 +90,8 @@ class InboundStraight {
   void OpenRun(const Run& run);
   bool IsPlain(uint32_t index, const InboundSa& sa);
   bool MayBeEsp(const uint8_t* ip) const;
-  uint32_t CompleteRun(const Run& run, uint32_t begin, uint32_t end, PacketBatch* batch);
+  uint32_t CompleteRun(const Run& run, uint32_t begin, uint32_t end, PacketBatch* to_host,
+                       PacketBatch* inside);
   DropReason Decide(const InboundSa& sa, const PlainFlow& flow, uint32_t index);
   // Then hardly any packet has the flow and the SA of the one before, and it pays to prefetch
   // decisions.
@@ -111,6 +114,8 @@ class InboundStraight {
   const InboundSa* flow_sa_ = nullptr;
   uint64_t flow_generation_ = 0;
   DropReason flow_verdict_ = DropReason::kNone;
+  bool has_inside_ = false;  // there are inside interfaces
+  InsideExit exit_;          // has_inside_: of that flow, if it may pass
 
   // By packet.
   std::array<Packet*, kMaxBatch> packet_;

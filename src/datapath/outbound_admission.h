@@ -58,6 +58,8 @@ class OutboundAdmission {
   std::optional<uint64_t> NextTimerMs() const;
 
   FlowDecider* decider() { return &decider_; }
+  // Packets of tunnel and inside interfaces, by Sa::number of what they wait for.
+  const HoldQueue& waiting_for_next_hop() const { return for_hop_; }
 
  private:
   void AdmitOther(const EtherTypeView& type, Packet* packet);

@@ -2,13 +2,12 @@
 // here (datapath/inside.h), and errors go back to the senders of packets.
 #include "datapath/icmp_error.h"
 #include "datapath/outbound_admission.h"
+#include "datapath/outbound_steps.h"
 #include "net/checksum.h"
 
 namespace cygnet {
 
 // What a router checks in a packet, and the host's route: it goes by the device, or into a tunnel.
-// The program at the interface has checked the same, but the host or the route may have moved
-// since.
 DropReason OutboundAdmission::EnterFromInside(Packet* packet, const IpPacketView& ip) {
   const std::span<const uint8_t> l3 = packet->l3();
   if (ip.fragment || ip.has_options || HopLimit(l3.data()) <= 1) return DropReason::kOutBadPacket;
@@ -16,20 +15,14 @@ DropReason OutboundAdmission::EnterFromInside(Packet* packet, const IpPacketView
     return DropReason::kOutBadPacket;
   }
   DataPath& path = *ctx_->path;
-  InsideSource* const source =
-      path.inside.FindSource({SourceScope(packet->inside), {ip.flow.saddr, ip.flow.family}});
-  if (source == nullptr) return DropReason::kOutInsideSource;
-  source->use.Touch();
+  uint16_t number = 0;
+  const DropReason reason = RouteFromInside(path, packet->inside, ip.flow, &number);
+  if (reason == DropReason::kOutInsideSource) return reason;
   const bool again = packet->tunnel != 0;  // it has waited
   packet->SetTunnel(0);
   packet->interface = path.inside.at(packet->inside)->device;
-  const InsideRoutes* const routes =
-      source->of_class.load(std::memory_order_acquire)->routes.load(std::memory_order_acquire);
-  if (routes == nullptr) return DropReason::kNone;
-  const InsideStep& step = routes->Find(ip.flow.daddr);
-  if (!step.taken) return DropReason::kOutInsidePolicy;
-  if (step.tunnel == 0) return DropReason::kNone;
-  Tunnel* const tunnel = path.tunnels.at(step.tunnel);
+  if (reason != DropReason::kNone || number == 0) return reason;
+  Tunnel* const tunnel = path.tunnels.at(number);
   if (tunnel == nullptr) return DropReason::kPortDown;
   packet->SetTunnel(tunnel->number);
   packet->interface = tunnel->identity.device;
@@ -42,12 +35,8 @@ void OutboundAdmission::NoteSource(const Packet& packet, const IpPacketView& ip,
                                    const SaChain& chain) {
   DataPath& path = *ctx_->path;
   if (path.inside.empty() || packet.inside != 0 || chain.size == 0) return;
-  const FlowKey& flow = ip.flow;
-  const InsideScope scope = ScopeOf(path, packet);
-  if (scope == kNoInsideScope) return;
-  if (path.inside.FindHost({scope, {flow.saddr, flow.family}}) != nullptr) return;
-  if (path.host_addresses().Contains(flow.saddr, flow.family)) return;
-  ctx_->ReportInsideMiss(flow, flow.saddr, packet);
+  if (!IsUnknownSource(path, ScopeOf(path, packet), ip.flow)) return;
+  ctx_->ReportInsideMiss(ip.flow, ip.flow.saddr, packet);
 }
 
 // The answer of the kernel's tunnel interfaces to every packet that is not protected (xfrmi_xmit2,

@@ -3,18 +3,22 @@
 namespace cygnet {
 
 void OutboundPipeline::Run(uint8_t interface, PacketBatch* in) {
-  if (warm_up_.due()) {
-    warm_up_.Outbound(*ctx_, interface, in->packets(), admission_.decider());
-  }
+  RunFrom(interface, 0, in->packets());
+  in->ReleaseAll();
+}
+
+// `inside`: the inside interface that all packets are from; 0: from the host.
+void OutboundPipeline::RunFrom(uint8_t interface, uint8_t inside,
+                               std::span<Packet* const> packets) {
+  if (warm_up_.due()) warm_up_.Outbound(*ctx_, interface, packets, admission_.decider());
   admission_.BeginBatch();
-  straight_.Begin(interface, in->size());
-  for (Packet* packet : in->packets()) {
+  straight_.Begin(interface, inside, static_cast<uint32_t>(packets.size()));
+  for (Packet* packet : packets) {
     packet->interface = interface;
     if (straight_.Take(packet)) continue;
     GoStraight();
-    admission_.Admit(packet);
+    admission_.AdmitNext(packet);
   }
-  in->ReleaseAll();
   GoStraight();
   admission_.EndBatch();
   warm_up_.EndBatch(*ctx_->path);
@@ -28,7 +32,7 @@ void OutboundPipeline::GoStraight() {
     transform_.Flush();
     straight_.Send();
   } else {
-    straight_.GiveBack([this](Packet* packet) { admission_.Admit(packet); });
+    straight_.GiveBack([this](Packet* packet) { admission_.AdmitNext(packet); });
   }
 }
 
@@ -38,21 +42,28 @@ void OutboundPipeline::RunTunnel(const Tunnel& tunnel, PacketBatch* in) {
 }
 
 void OutboundPipeline::RunInside(const Port* port, PacketBatch* in) {
-  admission_.BeginBatch();
+  PacketBatch known;  // frames of VLANs that have an interface
   for (Packet* packet : in->packets()) {
-    InsideInterface* from = ctx_->path->inside.Of(port, TakeVlan(packet));
+    const InsideInterface* from = ctx_->path->inside.Of(port, TakeVlan(packet));
     if (from == nullptr) {
       ctx_->sink.Drop(packet, DropReason::kOutInsideSource);
       continue;
     }
-    packet->interface = from->device;
     packet->SetInside(from->number);
-    from->counters.in_packets.fetch_add(1, std::memory_order_relaxed);
-    from->counters.in_bytes.fetch_add(packet->length, std::memory_order_relaxed);
-    admission_.AdmitNext(packet);
+    known.Push(packet);
   }
   in->ReleaseAll();
-  admission_.EndBatch();
+  for (std::span<Packet* const> left = known.packets(); !left.empty();) {
+    InsideInterface* from = ctx_->path->inside.at(left[0]->inside);
+    std::size_t n = 0;
+    uint64_t bytes = 0;
+    for (; n < left.size() && left[n]->inside == from->number; ++n) bytes += left[n]->length;
+    from->counters.in_packets.fetch_add(n, std::memory_order_relaxed);
+    from->counters.in_bytes.fetch_add(bytes, std::memory_order_relaxed);
+    RunFrom(from->device, from->number, left.first(n));
+    left = left.subspan(n);
+  }
+  known.ReleaseAll();
 }
 
 void OutboundPipeline::RunInjected(PacketBatch* in) {

@@ -31,7 +31,7 @@ class OutboundPipeline {
         departure_(context, static_cast<uint32_t>(random >> 32)),
         transform_(context, &warm_up_, &departure_),
         admission_(context, &warm_up_, &transform_, random),
-        straight_(context, &warm_up_, admission_.decider()) {}
+        straight_(context, &warm_up_, admission_.decider(), &admission_.waiting_for_next_hop()) {}
   OutboundPipeline(const OutboundPipeline&) = delete;
   OutboundPipeline& operator=(const OutboundPipeline&) = delete;
 
@@ -59,6 +59,7 @@ class OutboundPipeline {
   const InFlight<OutboundItem>& in_flight() const { return transform_.in_flight(); }
 
  private:
+  void RunFrom(uint8_t interface, uint8_t inside, std::span<Packet* const> packets);
   void GoStraight();
 
   WorkerContext* const ctx_;

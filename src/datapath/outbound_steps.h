@@ -12,6 +12,14 @@
 
 namespace cygnet {
 
+// Step 2, for a packet of an inside interface (Packet::inside): whether its source may be behind
+// it, and the way of the host's route: by the device (*tunnel is 0) or into a tunnel.
+DropReason RouteFromInside(const DataPath& path, uint8_t inside, const FlowKey& flow,
+                           uint16_t* tunnel);
+// Step 4, for a packet that the kernel forwarded to here: true if its source may be behind an
+// inside interface, but control has not named it. `scope`: ScopeOf the packet.
+bool IsUnknownSource(const DataPath& path, InsideScope scope, const FlowKey& flow);
+
 // What a run of one SA may send, from its first packet on.
 struct RunGrant {
   SequenceRange range;                                    // numbers of the first packets

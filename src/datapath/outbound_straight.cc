@@ -11,6 +11,7 @@
 #include "esp/encapsulate.h"
 #include "esp/finish.h"
 #include "esp/size.h"
+#include "net/checksum.h"
 #include "net/ethernet.h"
 
 namespace cygnet {
@@ -24,6 +25,11 @@ uint32_t Outside(const OutboundSa& sa) {
   return sa.mode == SaMode::kTransport ? kPlainIpv4Header : 0;
 }
 
+// What a router checks in a header without options.
+bool MayBeForwarded(const uint8_t* ip) {
+  return HopLimit(ip) > 1 && Checksum({ip, kPlainIpv4Header}) == 0;
+}
+
 // The general way knows what to do near a limit, and for other shapes.
 bool IsPlain(const OutboundSa& sa) {
   const uint64_t last = sa.sequence.last_sent();
@@ -35,8 +41,9 @@ bool IsPlain(const OutboundSa& sa) {
 
 }  // namespace
 
-OutboundStraight::OutboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider)
-    : ctx_(context), warm_up_(warm_up), decider_(decider) {
+OutboundStraight::OutboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider,
+                                   const HoldQueue* for_hop)
+    : ctx_(context), warm_up_(warm_up), decider_(decider), for_hop_(for_hop) {
   view_.flow.family = IpFamily::kV4;
   view_.header_length = kPlainIpv4Header;
   view_.ip_header_length = kPlainIpv4Header;
@@ -50,12 +57,13 @@ void CompleteJob(CryptoStatus status, OutboundLane* lane) {
   }
 }
 
-void OutboundStraight::Begin(uint8_t interface, uint32_t packets) {
+void OutboundStraight::Begin(uint8_t interface, uint8_t inside, uint32_t packets) {
   const DataPath& path = *ctx_->path;
   open_ = MayGoStraight(path, packets);
   in_vain_ = 0;
   offered_ = 0;
   interface_ = interface;
+  inside_ = inside;
   if (open_) wire_mtu_ = path.interfaces[interface].wire->mtu();
   Forget();
 }
@@ -78,7 +86,7 @@ bool OutboundStraight::Take(Packet* packet) {
   const bool plain = length != 0 && (ip[9] == kProtoTcp || ip[9] == kProtoUdp) &&
                      packet->tunnel == 0 && packet->gso_type == GsoType::kNone &&
                      packet->offload.esn_high == 0;  // it has not come back from a device
-  if (!plain) return false;
+  if (!plain || (inside_ != 0 && !MayBeForwarded(ip))) return false;
   const PlainFlow flow(ip);
   const uint64_t generation = ctx_->path->generation();
   if ((flow_ != flow || generation_ != generation) && !Find(flow, generation)) return false;
@@ -108,6 +116,7 @@ bool OutboundStraight::Find(const PlainFlow& flow, uint64_t generation) {
 
 bool OutboundStraight::Lookup(const PlainFlow& flow) {
   const FlowKey key = flow.Key();
+  if (!IsFromKnownSource(key)) return false;
   uint32_t place;
   if (!warm_up_->PlaceOf(offered_ - 1, &place)) place = FlowCache::PlaceOf(key, interface_);
   const FlowDecision* known = decider_->KnownOutbound(interface_, key, place);
@@ -121,6 +130,16 @@ bool OutboundStraight::Lookup(const PlainFlow& flow) {
   return true;
 }
 
+// What leaves by a tunnel interface goes the general way, too.
+bool OutboundStraight::IsFromKnownSource(const FlowKey& flow) const {
+  const DataPath& path = *ctx_->path;
+  if (inside_ != 0) {
+    uint16_t tunnel = 0;
+    return RouteFromInside(path, inside_, flow, &tunnel) == DropReason::kNone && tunnel == 0;
+  }
+  return path.inside.empty() || !IsUnknownSource(path, path.inside.ScopeOf(interface_), flow);
+}
+
 bool OutboundStraight::OpenRun(OutboundSa* sa) {
   const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
   if (!sa->sa->usable() || binding == nullptr || !binding->cpu_alone() || !IsPlain(*sa)) {
@@ -130,6 +149,7 @@ bool OutboundStraight::OpenRun(OutboundSa* sa) {
   const auto& interfaces = ctx_->path->interfaces;
   uint8_t egress = interface_;
   run->next_hop_known = sa->next_hop.Get(&run->next_hop, &egress);
+  if (inside_ != 0 && !IsAddressed(*run, *sa)) return false;
   run->egress = egress < interfaces.size() ? egress : interface_;
   const uint32_t wire_mtu = run->egress == interface_
                                 ? wire_mtu_
@@ -143,6 +163,11 @@ bool OutboundStraight::OpenRun(OutboundSa* sa) {
   generation_ = 0;  // the last flow is of another run
   ++runs_;
   return true;
+}
+
+// Packets of inside interfaces have no Ethernet header that names the next hop.
+bool OutboundStraight::IsAddressed(const Run& run, const OutboundSa& sa) const {
+  return run.next_hop_known && sa.mode == SaMode::kTunnel && !for_hop_->Holds(sa.sa->number);
 }
 
 std::span<OutboundLane> OutboundStraight::LanesOf(uint32_t run) {
@@ -185,6 +210,7 @@ void OutboundStraight::Seal(uint32_t number) {
   JobList* jobs = &ctx_->jobs[cpu.engine];
   for (uint32_t i = 0; i < lanes.size(); ++i) {
     OutboundLane& lane = lanes[i];
+    if (inside_ != 0) LowerHopLimit(lane.packet->l3().data());
     lane.verdict = grant.VerdictOf(i);
     if (lane.verdict != DropReason::kNone) continue;
     view_.total_length = lane.length;

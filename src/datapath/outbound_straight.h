@@ -1,8 +1,8 @@
 // OutboundStraight: the straight way of the outbound pipeline, for what nearly every packet is: TCP
 // or UDP in IPv4 without options, whole, of a known flow, that fits, with one transform that the
-// CPU does. It takes such packets through steps 2 to 9 (outbound_pipeline.h) in one pass and keeps
-// little about each. All others take the general way (OutboundAdmission and what follows it), which
-// does the same with every packet. Decision 0036.
+// CPU does; not through a tunnel interface. It takes such packets through steps 2 to 9
+// (outbound_pipeline.h) in one pass and keeps little about each. All others take the general way
+// (OutboundAdmission and what follows it), which does the same with every packet. Decision 0036.
 #pragma once
 
 #include <array>
@@ -10,6 +10,7 @@
 
 #include "datapath/departures.h"
 #include "datapath/flow_decider.h"
+#include "datapath/hold_queue.h"
 #include "datapath/outbound_steps.h"
 #include "datapath/path_ops.h"
 #include "datapath/worker_context.h"
@@ -29,10 +30,13 @@ struct OutboundLane {
 class OutboundStraight {
  public:
   // All arguments outlive this object. `decider`: of the general way, which fills its cache.
-  OutboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider);
+  // `for_hop`: where packets wait on the general way, which none may overtake.
+  OutboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider,
+                   const HoldQueue* for_hop);
 
-  // `packets`: how many come until the next Begin, from the host by `interface`.
-  void Begin(uint8_t interface, uint32_t packets);
+  // `packets`: how many come until the next Begin, for `interface`: from the host, or from the
+  // inside interface of this number (0: none).
+  void Begin(uint8_t interface, uint8_t inside, uint32_t packets);
   // Takes the packet if it may go the straight way. Offer each packet of the batch, in order.
   // Nothing has happened to it then that would not happen on the general way, too. REQUIRES: size()
   // < kMaxBatch.
@@ -67,7 +71,9 @@ class OutboundStraight {
 
   bool Find(const PlainFlow& flow, uint64_t generation);
   bool Lookup(const PlainFlow& flow);
+  bool IsFromKnownSource(const FlowKey& flow) const;
   bool OpenRun(OutboundSa* sa);
+  bool IsAddressed(const Run& run, const OutboundSa& sa) const;
   void Forget();
   std::span<OutboundLane> LanesOf(uint32_t run);
   void Seal(uint32_t run);
@@ -78,10 +84,12 @@ class OutboundStraight {
   WorkerContext* const ctx_;
   WarmUp* const warm_up_;
   FlowDecider* const decider_;
+  const HoldQueue* const for_hop_;
   bool open_ = false;     // in this batch
   uint32_t in_vain_ = 0;  // look-ups since the last one that found something
   uint32_t offered_ = 0;  // packets of this batch
   uint8_t interface_ = 0;
+  uint8_t inside_ = 0;     // of this batch: Packet::inside
   uint32_t wire_mtu_ = 0;  // of `interface_`
   uint32_t size_ = 0;
   uint32_t runs_ = 0;
