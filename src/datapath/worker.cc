@@ -140,7 +140,9 @@ bool Worker::IsHeld(const Port* port, const Interface& interface) const {
 
 uint32_t Worker::ReceiveFromHosts() {
   DataPath& path = *context_.path;
-  uint32_t received = 0;
+  // First, because to look costs them no system call.
+  uint32_t received = path.inside.empty() ? 0 : ReceiveFromInside();
+  if (std::exchange(hosts_quiet_, false) && !hosts_wanted_) return received;
   for (std::size_t i = 0; i < path.interfaces.size(); ++i) {
     PacketBatch batch;
     if (path.interfaces[i].host->Receive(context_.number, &batch, &context_.sink) == 0) continue;
@@ -148,7 +150,6 @@ uint32_t Worker::ReceiveFromHosts() {
     outbound_.Run(static_cast<uint8_t>(i), &batch);
   }
   if (!path.tunnels.empty()) received += ReceiveFromTunnels();
-  if (!path.inside.empty()) received += ReceiveFromInside();
   return received;
 }
 
@@ -223,32 +224,39 @@ bool Worker::Sleep() {
   DataPath& path = *context_.path;
   const bool parked = HasParked();
   Doorbell& bell = *path.bells[context_.number];
+  const auto watch = [&](int fd) {
+    if (n < kMaxFds) fds[n++] = {fd, POLLIN, 0};
+  };
+  const auto prepare = [&](Port* port) {
+    const bool idle = port->PrepareWait(context_.number);
+    watch(port->wait_fd(context_.number));
+    return idle;
+  };
   bell.Arm();
-  bool idle = !stop_.load() && (context_.number != 0 || path.injected.Empty());
-  fds[n++] = {bell.fd(), POLLIN, 0};
-  if (!hosts_held_ && !path.tunnels.empty()) {
-    fds[n++] = {path.tunnels.wait_fd(context_.number), POLLIN, 0};
+  bool sleeps = !stop_.load() && (context_.number != 0 || path.injected.Empty());
+  watch(bell.fd());
+  for (Interface& interface : path.interfaces) {
+    if (!hosts_held_) sleeps = prepare(interface.host) && sleeps;
   }
+  if (!hosts_held_ && !path.tunnels.empty()) watch(path.tunnels.wait_fd(context_.number));
+  const std::size_t hosts = n;  // behind the last descriptor of the host
   for (Port* port : path.inside.ports()) {
-    if (!hosts_held_ && n < kMaxFds) fds[n++] = {port->wait_fd(context_.number), POLLIN, 0};
+    if (!hosts_held_) watch(port->wait_fd(context_.number));
   }
   for (Interface& interface : path.interfaces) {
-    for (Port* port : {interface.host, interface.wire}) {
-      if (IsHeld(port, interface)) continue;
-      idle = port->PrepareWait(context_.number) && idle;
-      if (n < kMaxFds) fds[n++] = {port->wait_fd(context_.number), POLLIN, 0};
-    }
+    if (!wires_held_) sleeps = prepare(interface.wire) && sleeps;
   }
   for (uint32_t e = 0; e < context_.engines; ++e) {
-    idle = context_.queues[e]->PrepareWait() && idle;
-    if (context_.queues[e]->wait_fd() >= 0 && n < kMaxFds) {
-      fds[n++] = {context_.queues[e]->wait_fd(), POLLIN, 0};
-    }
+    sleeps = context_.queues[e]->PrepareWait() && sleeps;
+    if (context_.queues[e]->wait_fd() >= 0) watch(context_.queues[e]->wait_fd());
   }
-  if (idle) {
+  if (sleeps) {
     if (!parked) context_.reader->Offline();
-    (void)poll(fds.data(), n, SleepMs());
+    const bool told = poll(fds.data(), n, SleepMs()) >= 0;
     if (!parked) context_.reader->Online();
+    hosts_quiet_ = told && !hosts_held_ && hosts < kMaxFds &&
+                   std::all_of(fds.begin() + 1, fds.begin() + static_cast<std::ptrdiff_t>(hosts),
+                               [](const pollfd& fd) { return fd.revents == 0; });
   }
   for (uint32_t e = 0; e < context_.engines; ++e) context_.queues[e]->FinishWait();
   for (Interface& interface : path.interfaces) {
@@ -257,7 +265,7 @@ bool Worker::Sleep() {
     }
   }
   bell.Disarm();
-  return idle;
+  return sleeps;
 }
 
 }  // namespace cygnet

@@ -65,6 +65,7 @@ class Worker {
   bool wires_held_ = false;
   bool hosts_wanted_ = false;  // to be held, as soon as their queues were empty once
   bool hosts_held_ = false;
+  bool hosts_quiet_ = false;  // the last sleep ended, and the host had sent nothing by then
   static constexpr uint32_t kEmptyTurns = 64;
   SpinWindow spin_;
   uint32_t empty_turns_ = 0;  // consecutive turns that moved nothing although a port was ready
