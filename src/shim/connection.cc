@@ -141,13 +141,15 @@ rendezvous::Meeting ConnectToDaemon(ConnectMode mode) {
 int OpenXfrmSocket(int type) {
   const ErrnoKeeper keeper;
   ToldState told;
-  int fd = TakeConnection(&told);
+  Origin origin;
+  int fd = TakeConnection(&told, &origin);
   if (fd < 0) {
     const rendezvous::Meeting meeting = ConnectToDaemon(ConnectMode::kWait);
     if (meeting.outcome != rendezvous::Outcome::kMet) {
       return FailToMeet(meeting);
     }
     fd = meeting.fd;
+    origin = OriginOf(fd);
   }
   if ((type & SOCK_CLOEXEC) == 0) {
     real::fcntl(fd, F_SETFD, 0);
@@ -155,7 +157,7 @@ int OpenXfrmSocket(int type) {
   if ((type & SOCK_NONBLOCK) != 0) {
     real::fcntl(fd, F_SETFL, O_NONBLOCK);
   }
-  if (!AddSocket(fd, type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK), told)) {
+  if (!AddSocket(fd, type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK), told, origin)) {
     real::close(fd);
     return Fail(EMFILE);
   }

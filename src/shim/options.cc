@@ -91,22 +91,31 @@ int SetReceiveTimeout(XfrmSocket& socket, int fd, const void* value, socklen_t l
   return 0;
 }
 
-// Unlike an ordinary user, a client of the daemon has proven CAP_NET_ADMIN.
+// Unlike an ordinary user, a client of the daemon has proven CAP_NET_ADMIN. A connection that was
+// kept for this socket often has the size already.
 int SetBufferSize(XfrmSocket& socket, int fd, int name, const void* value, socklen_t length) {
   if (value == nullptr || length < sizeof(int)) {
     return Fail(EINVAL);
   }
   const bool is_send = name == SO_SNDBUF || name == SO_SNDBUFFORCE;
+  uint32_t bytes = 0;
+  memcpy(&bytes, value, sizeof bytes);
   if (is_send) {
-    int bytes = 0;
-    memcpy(&bytes, value, sizeof bytes);
-    socket.state.send_buffer_bytes.store(bytes);
+    socket.state.send_buffer_bytes.store(static_cast<int>(bytes));
   }
-  if (!socket.state.connected.load() ||
-      real::setsockopt(fd, SOL_SOCKET, name, value, length) == 0) {
+  ToldState& told = socket.state.told;
+  std::atomic<uint64_t>& last = is_send ? told.send_size : told.receive_size;
+  const uint64_t wanted = uint64_t{static_cast<uint32_t>(name)} << 32 | bytes;
+  if (!socket.state.connected.load() || last.load() == wanted) {
     return 0;
   }
-  return real::setsockopt(fd, SOL_SOCKET, is_send ? SO_SNDBUF : SO_RCVBUF, value, length);
+  const int unforced = is_send ? SO_SNDBUF : SO_RCVBUF;
+  if (real::setsockopt(fd, SOL_SOCKET, name, value, length) != 0 &&
+      real::setsockopt(fd, SOL_SOCKET, unforced, value, length) != 0) {
+    return -1;
+  }
+  last.store(wanted);
+  return 0;
 }
 
 int StoreBytes(const void* bytes, size_t size, void* value, socklen_t* length) {

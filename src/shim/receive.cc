@@ -28,21 +28,45 @@ struct Received {
   Prefix prefix;
 };
 
-// The client's buffers may be too small for the header (iproute2 queries the size without a
-// buffer). Then the queue is peeked first. If another thread receives the datagram in between, the
-// real call still returns the next one, at worst with the group of the wrong datagram.
-Received ReceiveOnce(int fd, msghdr& message, int flags) {
+// A peek into buffers that are too small for the header (iproute2 queries the size without a
+// buffer) looks into one of ours.
+Received Peek(int fd, msghdr& message, size_t capacity, int flags) {
   Received received;
+  iovec own{.iov_base = &received.prefix, .iov_len = sizeof(Prefix)};
+  msghdr look = message;
+  look.msg_iov = &own;
+  look.msg_iovlen = 1;
+  const ssize_t whole = real::recvmsg(fd, &look, flags | MSG_TRUNC);
+  received.length = whole;
+  received.ended = whole == 0;
+  if (whole <= 0) {
+    return received;
+  }
+  const size_t shown = std::min(capacity, static_cast<size_t>(whole));
+  CopyIn(message, 0, &received.prefix, std::min(shown, sizeof(Prefix)));
+  message.msg_controllen = look.msg_controllen;
+  message.msg_flags = look.msg_flags & ~MSG_TRUNC;
+  if (shown < static_cast<size_t>(whole)) {
+    message.msg_flags |= MSG_TRUNC;
+  }
+  received.length = (flags & MSG_TRUNC) != 0 ? whole : static_cast<ssize_t>(shown);
+  return received;
+}
+
+// The client's buffers may be too small for the header. Then the queue is peeked first. If another
+// thread receives the datagram in between, the real call still returns the next one, at worst with
+// the group of the wrong datagram.
+Received ReceiveOnce(int fd, msghdr& message, int flags) {
   const size_t capacity = Capacity(message);
+  Received received;
   if (capacity < sizeof(Prefix)) {
-    const int look = (flags & (MSG_DONTWAIT | MSG_WAITALL)) | MSG_PEEK;
-    const ssize_t seen = real::recv(fd, &received.prefix, sizeof(Prefix), look);
-    if (seen <= 0) {
-      received.length = seen;
-      received.ended = seen == 0;
-      return received;
+    msghdr nothing{};
+    const int wait = flags & (MSG_DONTWAIT | MSG_WAITALL);
+    received = (flags & MSG_PEEK) != 0 ? Peek(fd, message, capacity, flags)
+                                       : Peek(fd, nothing, 0, wait | MSG_PEEK | MSG_TRUNC);
+    if ((flags & MSG_PEEK) == 0 && received.length > 0) {
+      received.length = real::recvmsg(fd, &message, flags);
     }
-    received.length = real::recvmsg(fd, &message, flags);
     return received;
   }
   received.length = real::recvmsg(fd, &message, flags);

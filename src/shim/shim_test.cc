@@ -84,10 +84,12 @@ INSTANTIATE_TEST_SUITE_P(
                       "fork", "threads", "other-families", "request-lost", "event-loop",
                       "receive-reconnects", "blocking-receive", "receive-timeout", "dump-lost",
                       "daemon-stays-away", "socket-policies", "socket-policies-restart",
-                      "kept-connection", "not-kept", "kept-connection-and-fork",
-                      "kept-number-taken", "kept-connection-needs-the-daemon",
-                      "kept-connection-needs-the-capability",
-                      "kept-connection-stays-in-its-namespace"),
+                      "kept-connection", "kept-connection-and-sizes", "not-kept",
+                      "kept-connection-and-fork", "kept-number-taken",
+                      "kept-connection-needs-the-daemon", "kept-connection-needs-the-capability",
+                      "kept-connection-stays-in-its-namespace",
+                      "kept-connection-is-of-where-it-was-made", "kept-connection-and-threads",
+                      "kept-connection-and-a-thread-elsewhere"),
     [](const auto& instance) {
       std::string name = instance.param;
       std::erase(name, '-');

@@ -30,6 +30,7 @@ void AfterForkInChild() {
   g_owner.store(getpid());
   NoteFork();
   ForgetConnectionInChild();
+  ForgetPlaceInChild();
   for (XfrmSocket& socket : g_sockets) {
     socket.mutex.Reset();
     socket.pins.store(0);
@@ -110,7 +111,7 @@ bool IsShimmed(int fd) {
   return entry != nullptr && entry->load(std::memory_order_relaxed) != nullptr;
 }
 
-bool AddSocket(int fd, int type, const ToldState& told) {
+bool AddSocket(int fd, int type, const ToldState& told, const Origin& origin) {
   std::atomic<XfrmSocket*>* entry = Entry(fd);
   if (entry == nullptr) {
     return false;
@@ -124,6 +125,7 @@ bool AddSocket(int fd, int type, const ToldState& told) {
       new (&socket.state) SocketState;
       socket.state.type = type;
       socket.state.told.CopyFrom(told);
+      socket.state.origin = origin;
       socket.state.forks = ForksSoFar();
       socket.fd_count.store(1);
       entry->store(&socket);

@@ -11,6 +11,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "shim/place.h"
+
 namespace cygnet::shim {
 
 // std::mutex would need libstdc++ at run time.
@@ -48,12 +50,24 @@ struct ToldState {
   std::atomic<uint32_t> port_id{0};
   std::atomic<uint32_t> groups{0};
   std::atomic<uint32_t> options{0};  // as SocketState::options, of those that it knows
+  // Not the daemon but the connection: the last option for the size of either buffer, and its
+  // value.
+  std::atomic<uint64_t> send_size{0};
+  std::atomic<uint64_t> receive_size{0};
 
   void CopyFrom(const ToldState& other) {
     port_id.store(other.port_id.load());
     groups.store(other.groups.load());
     options.store(other.options.load());
+    send_size.store(other.send_size.load());
+    receive_size.store(other.receive_size.load());
   }
+};
+
+// For spare.h, of a connection as it was made.
+struct Origin {
+  Place place;
+  uint64_t cookie = 0;  // of its socket
 };
 
 // State of a descriptor that survives a replacement of its connection.
@@ -75,6 +89,7 @@ struct SocketState {
   // descriptors had got to others when it was opened.
   std::atomic<bool> plain{true};
   uint32_t forks = 0;
+  Origin origin;
 
   // Each connection under the descriptor has a number. A failed call passes the number of the
   // connection that failed, so that only the first of several threads replaces it.
@@ -118,8 +133,9 @@ bool TableIsOurs();
 // How often descriptors of this process may have got to another one.
 uint32_t ForksSoFar();
 void NoteFork();
-// False: the pool is full, or the number is too large for the table. `told`: on its connection.
-bool AddSocket(int fd, int type, const ToldState& told);
+// False: the pool is full, or the number is too large for the table. `told`, `origin`: of its
+// connection.
+bool AddSocket(int fd, int type, const ToldState& told, const Origin& origin);
 // The descriptor is about to be closed, or already refers to something else.
 void ForgetFd(int fd);
 void ForgetRange(unsigned first, unsigned last);

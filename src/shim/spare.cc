@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,39 +10,13 @@
 namespace cygnet::shim {
 namespace {
 
-// Above the numbers that programs expect to get, below the usual limit of 1,024.
-constexpr int kLowestNumber = 512;
-
-// What the daemon's and the kernel's proofs were about (netlink/rendezvous.h).
-struct Place {
-  pid_t process = 0;
-  uid_t user = 0;
-  ino_t network = 0;
-  ino_t users = 0;
-  bool operator==(const Place&) const = default;
-};
-
 struct Spare {
   int fd = -1;
-  uint64_t cookie = 0;  // of the socket: a program may close numbers that it does not know
-  Place place;
+  Origin origin;
   ToldState told;
 };
 constinit Mutex g_mutex;
 constinit Spare g_spare;
-
-// False: it cannot be told.
-bool FindPlace(Place* place) {
-  struct stat network {};
-  struct stat users {};
-  if (stat("/proc/thread-self/ns/net", &network) != 0 ||
-      stat("/proc/thread-self/ns/user", &users) != 0) {
-    return false;
-  }
-  *place = {
-      .process = getpid(), .user = geteuid(), .network = network.st_ino, .users = users.st_ino};
-  return true;
-}
 
 bool MayAdminister() {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
@@ -74,11 +47,12 @@ bool HasInterests(const SocketState& state) {
   return false;
 }
 
-// Only the call that closes it has the socket.
+// Only the call that closes it has the socket. Whether something is unread is found out later.
 bool MayBeKept(const XfrmSocket& socket, int fd) {
   const SocketState& state = socket.state;
-  if (!TableIsOurs() || !state.plain.load() || state.forks != ForksSoFar() ||
-      socket.fd_count.load() != 1 || socket.pins.load() != 1 || HasInterests(state)) {
+  if (!state.origin.place.known() || !TableIsOurs() || !state.plain.load() ||
+      state.forks != ForksSoFar() || socket.fd_count.load() != 1 || socket.pins.load() != 1 ||
+      HasInterests(state)) {
     return false;
   }
   // An opened connection, never replaced.
@@ -88,51 +62,53 @@ bool MayBeKept(const XfrmSocket& socket, int fd) {
     return false;
   }
   return real::fcntl(fd, F_GETFD) == FD_CLOEXEC &&
-         (real::fcntl(fd, F_GETFL) & (O_NONBLOCK | O_ASYNC)) == 0 && IsQuiet(fd);
+         (real::fcntl(fd, F_GETFL) & (O_NONBLOCK | O_ASYNC)) == 0;
 }
 
 }  // namespace
 
+Origin OriginOf(int fd) {
+  Origin origin{.place = {}, .cookie = CookieOf(fd)};
+  (void)FindPlaceOnce(&origin.place);
+  return origin;
+}
+
 void KeepConnection(XfrmSocket& socket, int fd) {
   const ErrnoKeeper keeper;
   const Lock lock(g_mutex);
-  Place place;
-  if (g_spare.fd < 0 && MayBeKept(socket, fd) && FindPlace(&place)) {
-    const int copy = real::fcntl(fd, F_DUPFD_CLOEXEC, kLowestNumber);
-    if (copy >= 0) {
-      g_spare.fd = copy;
-      g_spare.cookie = CookieOf(copy);
-      g_spare.place = place;
-      g_spare.told.CopyFrom(socket.state.told);
-    }
+  if (g_spare.fd < 0 && MayBeKept(socket, fd)) {
+    g_spare.fd = real::fcntl(fd, F_DUPFD_CLOEXEC, kLowestHiddenNumber);
+    g_spare.origin = socket.state.origin;
+    g_spare.told.CopyFrom(socket.state.told);
   }
   keeper.Restore();
 }
 
-int TakeConnection(ToldState* told) {
+int TakeConnection(ToldState* told, Origin* origin) {
   const Lock lock(g_mutex);
-  const int kept = g_spare.fd;
-  if (kept < 0 || !TableIsOurs()) {
+  const int spare = g_spare.fd;
+  if (spare < 0 || !TableIsOurs()) {
     return -1;
   }
   g_spare.fd = -1;
-  if (CookieOf(kept) != g_spare.cookie) {
+  if (CookieOf(spare) != g_spare.origin.cookie) {
     return -1;  // the program has closed it, and may have the number for something else
   }
   Place here;
   int fd = -1;
-  if (IsQuiet(kept) && MayAdminister() && FindPlace(&here) && here == g_spare.place) {
-    fd = real::fcntl(kept, F_DUPFD_CLOEXEC, 0);
+  if (IsQuiet(spare) && MayAdminister() && FindPlace(&here) && here == g_spare.origin.place) {
+    fd = real::fcntl(spare, F_DUPFD_CLOEXEC, 0);
     told->CopyFrom(g_spare.told);
+    *origin = g_spare.origin;
   }
-  real::close(kept);
+  real::close(spare);
   return fd;
 }
 
 // The parent's threads do not exist here, and one of them may have held the lock.
 void ForgetConnectionInChild() {
   g_mutex.Reset();
-  if (g_spare.fd >= 0 && CookieOf(g_spare.fd) == g_spare.cookie) {
+  if (g_spare.fd >= 0 && CookieOf(g_spare.fd) == g_spare.origin.cookie) {
     real::close(g_spare.fd);
   }
   g_spare.fd = -1;

@@ -12,12 +12,15 @@
 
 namespace cygnet::shim {
 
+// Of a new connection. Without a place, which needs /proc, it is never kept.
+Origin OriginOf(int fd);
+
 // The descriptor is about to be closed. Keeps its connection if the rules above allow it.
 void KeepConnection(XfrmSocket& socket, int fd);
 
-// A blocking descriptor, close-on-exec, with the lowest free number, and what the daemon knows of
-// it; -1: none is kept, or it must not be taken.
-int TakeConnection(ToldState* told);
+// A blocking descriptor, close-on-exec, with the lowest free number, and what is known of it; -1:
+// none is kept, or it must not be taken.
+int TakeConnection(ToldState* told, Origin* origin);
 
 // In a forked child: the connection is the parent's.
 void ForgetConnectionInChild();

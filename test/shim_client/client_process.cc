@@ -163,6 +163,26 @@ void KeptConnection() {
   CHECK(close(OpenAndUse()) == 0 && NextIsKept(0));
 }
 
+int ReceiveBufferOf(int fd) {
+  int bytes = 0;
+  socklen_t length = sizeof bytes;
+  CHECK(getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &length) == 0);
+  return bytes;
+}
+
+// The sizes of its buffers, which a connection keeps, are those that each socket asks for.
+void KeptConnectionAndSizes() {
+  for (const int bytes : {16384, 16384, 32768, 32768, 16384}) {
+    const int fd = OpenAndUse();
+    for (const int option : {SO_RCVBUF, SO_SNDBUF}) {
+      CHECK(setsockopt(fd, SOL_SOCKET, option, &bytes, sizeof bytes) == 0);
+    }
+    CHECK(ReceiveBufferOf(fd) == 2 * bytes);  // as the kernel counts
+    CHECK(close(fd) == 0);
+  }
+  CHECK(NextIsKept());
+}
+
 void NotKept() {
   CHECK(close(OpenAndUse(0)) == 0 && !NextIsKept());
   CHECK(close(OpenAndUse(SOCK_CLOEXEC | SOCK_NONBLOCK)) == 0 && !NextIsKept());
@@ -265,8 +285,47 @@ void KeptConnectionNeedsTheCapability() {
 
 void KeptConnectionStaysInItsNamespace() {
   CHECK(close(OpenAndUse()) == 0);
+  CHECK(close(OpenAndUse()) == 0);  // it looks where it is
   CHECK(unshare(CLONE_NEWNET) == 0);
   CHECK(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_XFRM) == -1 && errno == ECONNREFUSED);
+}
+
+// Where a socket was opened counts, not where it was closed.
+void KeptConnectionIsOfWhereItWasMade() {
+  const int fd = OpenAndUse();
+  CHECK(unshare(CLONE_NEWNET) == 0);
+  Exchange(fd, fake::kAnswer);
+  CHECK(close(fd) == 0);
+  CHECK(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_XFRM) == -1 && errno == ECONNREFUSED);
+}
+
+// The thread that looked is gone, or another one looks.
+void KeptConnectionAndThreads() {
+  CHECK(close(OpenAndUse()) == 0 && NextIsKept());
+  for (int i = 0; i < 3; ++i) {
+    pthread_t thread;
+    const auto use = [](void*) -> void* {
+      CHECK(close(OpenAndUse()) == 0 && close(OpenAndUse()) == 0);
+      return nullptr;
+    };
+    CHECK(pthread_create(&thread, nullptr, use, nullptr) == 0 &&
+          pthread_join(thread, nullptr) == 0);
+    CHECK(NextIsKept());
+  }
+}
+
+// In one thread alone, while the others stay.
+void KeptConnectionAndAThreadElsewhere() {
+  CHECK(close(OpenAndUse()) == 0 && close(OpenAndUse()) == 0);
+  pthread_t thread;
+  const auto leave = [](void*) -> void* {
+    CHECK(unshare(CLONE_NEWNET) == 0);
+    CHECK(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_XFRM) == -1 && errno == ECONNREFUSED);
+    return nullptr;
+  };
+  CHECK(pthread_create(&thread, nullptr, leave, nullptr) == 0 &&
+        pthread_join(thread, nullptr) == 0);
+  CHECK(close(OpenAndUse()) == 0 && NextIsKept());
 }
 
 }  // namespace
@@ -279,12 +338,16 @@ const Scenario kProcessScenarios[] = {
     {"other-families", OtherFamilies},
     {"no-daemon", NoDaemon},
     {"kept-connection", KeptConnection},
+    {"kept-connection-and-sizes", KeptConnectionAndSizes},
     {"not-kept", NotKept},
     {"kept-connection-and-fork", KeptConnectionAndFork},
     {"kept-number-taken", KeptNumberTaken},
     {"kept-connection-needs-the-daemon", KeptConnectionNeedsTheDaemon},
     {"kept-connection-needs-the-capability", KeptConnectionNeedsTheCapability},
     {"kept-connection-stays-in-its-namespace", KeptConnectionStaysInItsNamespace},
+    {"kept-connection-is-of-where-it-was-made", KeptConnectionIsOfWhereItWasMade},
+    {"kept-connection-and-threads", KeptConnectionAndThreads},
+    {"kept-connection-and-a-thread-elsewhere", KeptConnectionAndAThreadElsewhere},
     {nullptr, nullptr},
 };
 
