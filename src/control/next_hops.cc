@@ -29,36 +29,65 @@ NextHops::FarEnd NextHops::FarEndOf(const Sa& sa) {
           .mark = set | (spec.mark_value & spec.mark_mask & ~spec.rare->set_mark_mask)};
 }
 
+void NextHops::Destination::Add(OutboundSa* more) {
+  if (sa == nullptr || sa == more) {
+    sa = more;
+    return;
+  }
+  if (others == nullptr) others = std::make_unique<std::set<OutboundSa*>>();
+  others->insert(more);
+}
+
+bool NextHops::Destination::Remove(OutboundSa* gone) {
+  if (others != nullptr && (others->erase(gone) != 0 || sa != gone)) {
+    if (others->empty()) others = nullptr;
+    return false;
+  }
+  if (sa == gone) sa = nullptr;
+  if (sa == nullptr && others != nullptr) {
+    sa = *others->begin();
+    others->erase(others->begin());
+    if (others->empty()) others = nullptr;
+  }
+  return sa == nullptr;
+}
+
+NextHops::~NextHops() {
+  for (const auto& [id, destination] : by_id_) delete destination;
+}
+
+NextHops::Destination* NextHops::Find(const FarEnd& to) const {
+  return destinations_.Find(to.Hash(), [&to](const Destination* d) { return d->to == to; });
+}
+
 void NextHops::Follow(const Sa& sa, uint64_t now) {
   const FarEnd to = FarEndOf(sa);
-  std::unique_ptr<Destination>& destination = destinations_[to];
+  Destination* destination = Find(to);
   const bool is_new = destination == nullptr;
   if (is_new) {
-    destination = std::make_unique<Destination>();
+    destination = new Destination;
     destination->id = next_id_++;
     destination->to = to;
-    by_id_.emplace(destination->id, destination.get());
+    destinations_.Insert(destination);
+    by_id_.insert_or_assign(destination->id, destination);
   }
-  destination->sas.insert(sa.outbound());
-  if (is_new) Ask(destination.get(), now);
+  destination->Add(sa.outbound());
+  if (is_new) Ask(destination, now);
   NotifySa(destination->neighbour, sa.outbound());
 }
 
 void NextHops::Forget(const Sa& sa) {
-  const auto it = destinations_.find(FarEndOf(sa));
-  if (it == destinations_.end()) return;
-  Destination* destination = it->second.get();
-  destination->sas.erase(sa.outbound());
-  if (!destination->sas.empty()) return;
+  Destination* const destination = Find(FarEndOf(sa));
+  if (destination == nullptr || !destination->Remove(sa.outbound())) return;
   MoveTo(destination, nullptr);
   by_id_.erase(destination->id);
-  destinations_.erase(it);
+  destinations_.Erase(destination);
+  delete destination;
 }
 
 void NextHops::Want(const Sa& sa, uint64_t now) {
-  const auto it = destinations_.find(FarEndOf(sa));
-  if (it == destinations_.end()) return;
-  Destination* const destination = it->second.get();
+  Destination* const destination = Find(FarEndOf(sa));
+  if (destination == nullptr) return;
   // Anybody whose packets go through the tunnel can cause this.
   if (now < destination->may_want_at) return;
   destination->may_want_at = now + kProbeEveryNs;
@@ -99,13 +128,26 @@ NextHops::Neighbour* NextHops::NeighbourOn(const EgressRoute& route, IpFamily fa
   return neighbour.get();
 }
 
+void NextHops::Join(Destination* destination, Neighbour* neighbour) {
+  destination->before = neighbour->last;
+  (neighbour->last != nullptr ? neighbour->last->behind : neighbour->first) = destination;
+  neighbour->last = destination;
+}
+
+void NextHops::Leave(Destination* destination, Neighbour* neighbour) {
+  Destination* const before = std::exchange(destination->before, nullptr);
+  Destination* const behind = std::exchange(destination->behind, nullptr);
+  (before != nullptr ? before->behind : neighbour->first) = behind;
+  (behind != nullptr ? behind->before : neighbour->last) = before;
+  if (neighbour->notify_next == destination) neighbour->notify_next = behind;
+}
+
 // The neighbour is forgotten when its last destination leaves it.
 void NextHops::MoveTo(Destination* destination, Neighbour* neighbour) {
   Neighbour* const before = std::exchange(destination->neighbour, neighbour);
-  if (neighbour != nullptr) neighbour->used_by.emplace(destination->id, destination);
-  if (before == nullptr) return;
-  before->used_by.erase(destination->id);
-  if (before->used_by.empty()) neighbours_.erase(NeighbourKey(before->key));
+  if (before != nullptr) Leave(destination, before);
+  if (neighbour != nullptr) Join(destination, neighbour);
+  if (before != nullptr && before->first == nullptr) neighbours_.erase(NeighbourKey(before->key));
 }
 
 void NextHops::OnNeighbour(const NeighbourChange& change, uint64_t now) {
@@ -133,7 +175,8 @@ void NextHops::Probe(Neighbour* neighbour, uint64_t now) {
 
 // A notification in progress starts over: the SAs already notified have an older address.
 void NextHops::QueueNotification(Neighbour* neighbour) {
-  neighbour->notify_from = 0;
+  neighbour->notifies = false;
+  neighbour->notify_next = nullptr;
   if (std::exchange(neighbour->to_notify, true)) return;
   notifying_.push_back(neighbour->key);
 }
@@ -151,7 +194,9 @@ void NextHops::NotifySa(const Neighbour* neighbour, OutboundSa* sa) {
 }
 
 void NextHops::Notify(const Destination& destination) {
-  for (OutboundSa* sa : destination.sas) NotifySa(destination.neighbour, sa);
+  NotifySa(destination.neighbour, destination.sa);
+  if (destination.others == nullptr) return;
+  for (OutboundSa* sa : *destination.others) NotifySa(destination.neighbour, sa);
 }
 
 bool NextHops::NotifySome(uint64_t now) {
@@ -163,17 +208,18 @@ bool NextHops::NotifySome(uint64_t now) {
     const auto it = neighbours_.find(key);
     if (it == neighbours_.end()) continue;  // no longer used by a destination
     Neighbour& neighbour = *it->second;
-    if (neighbour.notify_from == 0 && now < neighbour.may_notify_at) {
+    if (!neighbour.notifies && now < neighbour.may_notify_at) {
       notifying_.push_back(key);
       continue;
     }
-    if (neighbour.notify_from == 0) neighbour.may_notify_at = now + kNotifyEveryNs;
-    auto next = neighbour.used_by.lower_bound(neighbour.notify_from);
-    for (; next != neighbour.used_by.end() && done_.sas_notified < until; ++next)
-      Notify(*next->second);
-    neighbour.to_notify = next != neighbour.used_by.end();
+    if (!std::exchange(neighbour.notifies, true)) {
+      neighbour.may_notify_at = now + kNotifyEveryNs;
+      neighbour.notify_next = neighbour.first;
+    }
+    Destination*& next = neighbour.notify_next;
+    for (; next != nullptr && done_.sas_notified < until; next = next->behind) Notify(*next);
+    neighbour.to_notify = neighbour.notifies = next != nullptr;
     if (!neighbour.to_notify) continue;
-    neighbour.notify_from = next->first;
     notifying_.push_front(key);
     return true;
   }
@@ -204,6 +250,7 @@ bool NextHops::AskSome(uint64_t now) {
 }
 
 bool NextHops::DoSome(uint64_t now) {
+  quiescence_.Collect();
   const bool more = NotifySome(now);
   return AskSome(now) || more;
 }

@@ -8,12 +8,15 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <unordered_map>
 
+#include "base/huge_memory.h"
+#include "base/numbered_map.h"
+#include "base/quiescence.h"
+#include "base/rcu_hash.h"
 #include "control/host_network.h"
 #include "sa/sa.h"
 
@@ -45,6 +48,7 @@ class NextHops {
   };
 
   explicit NextHops(Host host) : host_(std::move(host)) {}
+  ~NextHops();
   NextHops(const NextHops&) = delete;
   NextHops& operator=(const NextHops&) = delete;
 
@@ -82,41 +86,52 @@ class NextHops {
   struct Neighbour {
     NeighbourKey key;
     std::optional<MacAddress> mac;
-    std::map<uint64_t, Destination*> used_by;  // by their ids
-    uint64_t asked_in = 0;                     // the round of the kernel's last query
+    // The destinations that use it, in the order in which they came.
+    Destination* first = nullptr;
+    Destination* last = nullptr;
+    uint64_t asked_in = 0;  // the round of the kernel's last query
     uint64_t may_probe_at = 0;
     uint64_t may_notify_at = 0;
-    bool to_notify = false;    // in `notifying_`
-    uint64_t notify_from = 0;  // id of the next destination
+    bool to_notify = false;  // in `notifying_`
+    bool notifies = false;   // some are notified, `notify_next` and those behind it are not yet
+    Destination* notify_next = nullptr;
   };
   // The far end, and the mark by which the outer packets to it are routed (XFRMA_SET_MARK, and the
   // mark of a tunnel).
   struct FarEnd {
     ParsedAddress at;
     uint32_t mark = 0;
+    bool operator==(const FarEnd& other) const {
+      return at.family == other.at.family && at.address == other.at.address && mark == other.mark;
+    }
+    uint64_t Hash() const { return SeededHash(std::hash<IpAddress>{}(at.address), mark); }
   };
-  struct Destination {
+  // There are as many as SAs, or nearly.
+  struct Destination : FromSlab<Destination> {
+    void Add(OutboundSa* sa);
+    // True: it was the last one.
+    bool Remove(OutboundSa* sa);
+
     uint64_t id = 0;
     FarEnd to;
     Neighbour* neighbour = nullptr;
+    Destination* before = nullptr;  // of the neighbour's
+    Destination* behind = nullptr;
     uint64_t may_want_at = 0;
-    std::set<OutboundSa*> sas;
+    OutboundSa* sa = nullptr;
+    std::unique_ptr<std::set<OutboundSa*>> others;  // most have one
   };
-  struct FarEndHash {
-    std::size_t operator()(const FarEnd& end) const {
-      return std::hash<IpAddress>{}(end.at.address) ^ end.mark;
-    }
-  };
-  struct SameFarEnd {
-    bool operator()(const FarEnd& a, const FarEnd& b) const {
-      return a.at.family == b.at.family && a.at.address == b.at.address && a.mark == b.mark;
-    }
+  struct DestinationHash {
+    uint64_t operator()(const Destination& destination) const { return destination.to.Hash(); }
   };
   static FarEnd FarEndOf(const Sa& sa);
 
+  Destination* Find(const FarEnd& to) const;
   void Ask(Destination* destination, uint64_t now);
   Neighbour* NeighbourOn(const EgressRoute& route, IpFamily family);
   void MoveTo(Destination* destination, Neighbour* neighbour);
+  static void Join(Destination* destination, Neighbour* neighbour);
+  static void Leave(Destination* destination, Neighbour* neighbour);
   void Learn(Neighbour* neighbour, const ResolvedHop& hop, uint64_t now);
   void Probe(Neighbour* neighbour, uint64_t now);
   void QueueNotification(Neighbour* neighbour);
@@ -126,8 +141,9 @@ class NextHops {
   bool NotifySome(uint64_t now);
 
   const Host host_;
-  std::unordered_map<FarEnd, std::unique_ptr<Destination>, FarEndHash, SameFarEnd> destinations_;
-  std::map<uint64_t, Destination*> by_id_;
+  Quiescence quiescence_;  // no other thread reads the table
+  RcuHash<Destination, DestinationHash> destinations_{&quiescence_};
+  NumberedMap<Destination*> by_id_;
   std::unordered_map<NeighbourKey, std::unique_ptr<Neighbour>, NeighbourHash> neighbours_;
   std::deque<NeighbourKey> notifying_;
   uint64_t next_id_ = 1;

@@ -18,10 +18,18 @@ class NextHopsTest : public testing::Test {
  protected:
   static IpAddress Peer(uint32_t n) { return test::Ip("192.0.2." + std::to_string(n)); }
 
-  std::shared_ptr<Sa> Add(uint32_t peer) {
+  std::shared_ptr<Sa> Add(uint32_t peer) { return AddTo(Peer(peer)); }
+  // Of many thousands.
+  std::shared_ptr<Sa> AddAt(uint32_t number) {
+    IpAddress far = test::Ip("10.128.0.0");
+    far.bytes[2] = static_cast<uint8_t>(number >> 8);
+    far.bytes[3] = static_cast<uint8_t>(number);
+    return AddTo(far);
+  }
+  std::shared_ptr<Sa> AddTo(const IpAddress& far) {
     auto sa = MakeSharedSa(test::MakeSpec({.spi = next_spi_++}), uint64_t{1}, uint64_t{0});
     SaSpec spec = sa->spec().Clone();
-    spec.daddr = Peer(peer);
+    spec.daddr = far;
     sa = MakeSharedSa(std::move(spec), uint64_t{1}, uint64_t{0});
     sas_.push_back(sa);
     hops_.Follow(*sa, now_);
@@ -171,6 +179,50 @@ TEST_F(NextHopsTest, RoutesAreAskedInPartsAndRoundsAreApart) {
   now_ += kSecond;
   hops_.DoSome(now_);
   EXPECT_GT(hops_.done().routes_asked, before + 100);
+}
+
+TEST_F(NextHopsTest, SasOfOneFarEndComeAndGo) {
+  for (int i = 0; i < 6; ++i) Add(1);
+  for (const std::size_t gone : {0u, 3u, 5u, 1u}) {
+    hops_.Forget(*sas_[gone]);
+    hops_.Forget(*sas_[gone]);  // it is not there any more
+    sas_[gone]->outbound()->next_hop.Clear();
+    now_ += kSecond;
+    NotifyOf(gateway_, now_ / kSecond % 2 == 0 ? kSecondMac : kFirst);
+    EXPECT_EQ(HopOf(*sas_[gone]), std::nullopt);
+    EXPECT_EQ(HopOf(*sas_[2]), HopOf(*sas_[4]));
+    EXPECT_EQ(HopOf(*sas_[2]), now_ / kSecond % 2 == 0 ? kSecondMac : kFirst);
+  }
+  hops_.Forget(*sas_[2]);
+  hops_.Forget(*sas_[4]);
+  const NextHops::Work before = hops_.done();
+  now_ += kSecond;
+  NotifyOf(gateway_, kFirst);
+  EXPECT_FALSE(hops_.DoSome(now_));
+  EXPECT_EQ(hops_.done(), before);
+}
+
+// In the middle of notifying thousands, those of whom it is the turn go, and others come.
+TEST_F(NextHopsTest, NotificationGoesOnWhenFarEndsGo) {
+  constexpr uint32_t kMany = 6000;
+  for (uint32_t i = 0; i < kMany; ++i) AddAt(i);
+  now_ += kSecond;
+  NotifyOf(gateway_, kSecondMac);
+  const auto notified = [this](std::size_t i) { return HopOf(*sas_[i]) == kSecondMac; };
+  std::size_t next = 0;
+  while (notified(next)) ++next;
+  ASSERT_GT(next, 1000u);
+  ASSERT_LT(next, kMany - 100) << "not all at once";
+  for (std::size_t i = next - 2; i < next + 3; ++i) hops_.Forget(*sas_[i]);
+  hops_.Forget(*sas_[0]);
+  hops_.Forget(*sas_[kMany - 1]);
+  AddAt(kMany);
+  while (hops_.DoSome(now_)) {
+  }
+  for (std::size_t i = 0; i < sas_.size(); ++i) {
+    const bool gone = i >= next && (i < next + 3 || i == kMany - 1);
+    EXPECT_EQ(HopOf(*sas_[i]), gone ? kFirst : kSecondMac) << i;
+  }
 }
 
 TEST_F(NextHopsTest, OfAnSaThatIsGoneNothingIsKept) {
