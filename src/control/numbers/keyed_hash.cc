@@ -29,20 +29,38 @@ Context Prepared() {
   return context;
 }
 
+Context CopyOfPrepared() {
+  static const Context prepared = Prepared();
+  return Context(EVP_MAC_CTX_dup(prepared.get()));
+}
+
 }  // namespace
 
-std::array<uint8_t, 32> KeyedHash(const KeyMaterial& key, std::span<const uint8_t> bytes) {
-  static const Context prepared = Prepared();
-  // A copy for each key: OpenSSL wipes it when it is freed.
-  const Context context(EVP_MAC_CTX_dup(prepared.get()));
+// A copy for each key: OpenSSL wipes it when it is freed.
+struct KeyedHasher::Context {
+  const std::unique_ptr<EVP_MAC_CTX, Free> mac;
+};
+
+KeyedHasher::KeyedHasher(const KeyMaterial& key) : context_(new Context{CopyOfPrepared()}) {
+  EVP_MAC_CTX* const mac = context_->mac.get();
+  CYGNET_CHECK(mac != nullptr && EVP_MAC_init(mac, key.bytes().data(), key.size(), nullptr) == 1);
+}
+
+KeyedHasher::~KeyedHasher() = default;
+
+std::array<uint8_t, 32> KeyedHasher::Hash(std::span<const uint8_t> bytes) {
+  EVP_MAC_CTX* const mac = context_->mac.get();
   std::array<uint8_t, 32> hash{};
   std::size_t length = 0;
-  CYGNET_CHECK(context != nullptr &&
-               EVP_MAC_init(context.get(), key.bytes().data(), key.size(), nullptr) == 1 &&
-               EVP_MAC_update(context.get(), bytes.data(), bytes.size()) == 1 &&
-               EVP_MAC_final(context.get(), hash.data(), &length, hash.size()) == 1 &&
-               length == hash.size());
+  // The second time without a key: it keeps the one that it has.
+  CYGNET_CHECK(EVP_MAC_init(mac, nullptr, 0, nullptr) == 1 &&
+               EVP_MAC_update(mac, bytes.data(), bytes.size()) == 1 &&
+               EVP_MAC_final(mac, hash.data(), &length, hash.size()) == 1 && length == hash.size());
   return hash;
+}
+
+std::array<uint8_t, 32> KeyedHash(const KeyMaterial& key, std::span<const uint8_t> bytes) {
+  return KeyedHasher(key).Hash(bytes);
 }
 
 }  // namespace cygnet

@@ -38,5 +38,13 @@ TEST(KeyedHashTest, EachKeyBeginsAnew) {
   EXPECT_EQ(HashText(Bytes("Jefe"), "a"), before);
 }
 
+TEST(KeyedHashTest, SeveralUnderOneKey) {
+  const KeyMaterial key(Bytes("Jefe"));
+  KeyedHasher hasher(key);
+  for (const std::string_view text : {"", "a", "what do ya want for nothing?", "a"}) {
+    EXPECT_EQ(hasher.Hash(Bytes(text)), KeyedHash(key, Bytes(text))) << text;
+  }
+}
+
 }  // namespace
 }  // namespace cygnet

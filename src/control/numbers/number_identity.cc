@@ -18,7 +18,7 @@ class Parts {
   explicit Parts(std::string_view purpose) {
     Add({reinterpret_cast<const uint8_t*>(purpose.data()), purpose.size()});
   }
-  ~Parts() { SecureWipe(bytes_.data(), bytes_.size()); }
+  ~Parts() { SecureWipe(bytes_.data(), size_); }
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
 
@@ -28,12 +28,12 @@ class Parts {
     if (!part.empty()) std::memcpy(bytes_.data() + size_ + 2, part.data(), part.size());
     size_ += part.size() + 2;
   }
-  std::array<uint8_t, 32> HashUnder(const KeyMaterial& secret) const {
-    return KeyedHash(secret, std::span(bytes_).first(size_));
+  std::array<uint8_t, 32> HashBy(KeyedHasher* hasher) const {
+    return hasher->Hash(std::span(bytes_).first(size_));
   }
 
  private:
-  std::array<uint8_t, 3 * KeyMaterial::kMaxBytes> bytes_{};
+  std::array<uint8_t, 3 * KeyMaterial::kMaxBytes> bytes_;
   std::size_t size_ = 0;
 };
 
@@ -64,11 +64,12 @@ NumberIdentity IdentityOf(const SaSpec& spec, const KeyMaterial& secret) {
   in.Add(spec.daddr.bytes);
   in.Add(spec.encryption().key.bytes());
   in.Add(spec.auth.key.bytes());
-  const std::array<uint8_t, 32> bytes = mask.HashUnder(secret);
+  KeyedHasher hasher(secret);
+  const std::array<uint8_t, 32> bytes = mask.HashBy(&hasher);
   uint64_t iv_mask = 0;
   for (std::size_t i = 0; i < sizeof(iv_mask); ++i) iv_mask = iv_mask << 8 | bytes[i];
-  return {.outbound = First16(out.HashUnder(secret)),
-          .inbound = First16(in.HashUnder(secret)),
+  return {.outbound = First16(out.HashBy(&hasher)),
+          .inbound = First16(in.HashBy(&hasher)),
           .iv_mask = iv_mask,
           .group = 0};
 }
