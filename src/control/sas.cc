@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "base/random_words.h"
 #include "device/packet_offload.h"
 
 namespace cygnet {
@@ -181,7 +182,8 @@ Status Sas::Place(const std::shared_ptr<Sa>& sa, Source source) {
 // Removes the larval state that it fills in or answers only after the new SA exists: a refused
 // client may retry, and a packet always finds one of the two.
 Result<std::shared_ptr<Sa>> Sas::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
-  const auto made = Make(Completed(std::move(spec)), RandomWord());
+  static thread_local RandomWords masks;
+  const auto made = Make(Completed(std::move(spec)), masks.Next());
   if (!made) return made.error();
   const std::shared_ptr<Sa>& sa = *made;
   CYGNET_RETURN_IF_ERROR(Place(sa, Source::kClient));
