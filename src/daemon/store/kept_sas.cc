@@ -185,9 +185,11 @@ Status KeptSas::RestoreOne(uint32_t slot, Outcome* outcome) {
     sa.spec.rare.Change()->replay_max_age = progress.max_age;
     Continue(*record, *memory_->cells(slot), &sa);
   }
-  const std::string name = Describe(sa.spec);
   const Status taken = control_->RestoreSa(std::move(sa));
-  if (!taken) return MakeError(taken.error().code, name + ": " + taken.error().message);
+  if (!taken) {
+    const auto again = Decode(record->message, progress.state);  // to say which one it is
+    return MakeError(taken.error().code, Describe(*again) + ": " + taken.error().message);
+  }
   ++(larval ? outcome->larval : outcome->restored);
   if (record->in_store && store_ == Store::kNone) ++outcome->left_store;
   return {};
