@@ -282,11 +282,11 @@ void Audit::NotifySuppressed(AuditKind kind) {
   WriteAll(record);
 }
 
-// Keeps the order: waiting records go first.
+// Keeps the order: waiting records go first. To a sink that fails they go with Tick, as in Flush.
 void Audit::WriteAll(const AuditRecord& record) {
   for (Sink& row : sinks_) {
     row.waiting.push_back(record);
-    Send(&row);
+    if (!row.failed) Send(&row);
     MakeRoom(&row);
   }
 }
