@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "netlink/patience.h"
 #include "netlink/unix_transport.h"
 #include "shim/connection_parts.h"
 #include "shim/real_calls.h"
@@ -21,6 +22,9 @@ namespace {
 
 constexpr int kWaitMs = 10'000;
 constexpr int kTryMs = 300;
+constexpr int64_t kLookNs = 100'000;
+// From the answer until the request is consumed, if nothing comes between.
+constexpr int64_t kAfterAnswerNs = 5'000;
 constexpr char kRefusing[] = "; refusing to talk to the kernel's XFRM instead\n";
 
 void SayOnce(const char* cause, const char* separator, const char* detail) {
@@ -110,6 +114,8 @@ bool HasOneCpu() {
   }
   return count.load() == 1;
 }
+
+constinit Patience g_patience;
 
 // Until an answer comes, but not long. One that was there before cannot end it.
 void Nap(int fd) {
@@ -234,12 +240,13 @@ void EnsureBound(XfrmSocket& socket, int fd) {
 }
 
 // Looks without a pause as long as the daemon usually takes, which with a restart file is 50 to
-// 100 us: to sleep costs the daemon the wake-up, and this side what its CPU takes to come back.
-// A busy CPU is left to others soon (sched_yield would leave it for milliseconds): the answer,
-// which comes just before the request is consumed, ends the wait.
+// 100 us, if that pays: to sleep costs the daemon the wake-up, and this side what its CPU takes to
+// come back. A busy CPU is left to others soon (sched_yield would leave it for milliseconds): the
+// answer, which comes just before the request is consumed, ends the wait.
 bool WaitConsumed(int fd) {
-  const int64_t look_ns = HasOneCpu() ? 0 : 100'000;
-  for (int64_t until = MonotonicNs() + look_ns;;) {
+  const bool looks = !HasOneCpu() && g_patience.ShouldLook();
+  bool slept = false;
+  for (int64_t until = MonotonicNs() + (looks ? kLookNs : 0);;) {
     int unread_bytes = 0;
     if (real::ioctl(fd, size_t{SIOCOUTQ}, &unread_bytes) != 0 || unread_bytes == 0) {
       break;
@@ -251,8 +258,10 @@ bool WaitConsumed(int fd) {
       break;
     }
     Nap(fd);
-    until = MonotonicNs() + look_ns;
+    slept = true;
+    until = MonotonicNs() + (looks ? kLookNs : kAfterAnswerNs);
   }
+  g_patience.Note(looks && !slept);
   if (!IsHungUp(fd)) {
     return true;
   }

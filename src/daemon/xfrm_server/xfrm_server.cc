@@ -79,12 +79,18 @@ void XfrmServer::Refuse() {
 
 bool XfrmServer::Serve(Client* client, uint32_t events) {
   if ((events & EPOLLOUT) != 0) client->connection.Flush();
+  patience_.Note(std::chrono::steady_clock::now() < looks_until_);
+  const bool looks = patience_.ShouldLook();
   // Reads before it obeys HUP: the last request of a client that left is still executed.
   Input input = Input::kNothing;
   if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
-    input = ReadSeries(client);
+    input = ReadSeries(client, looks);
   }
-  poller_.ExpectMore(kPause);  // also after the end: `ip -batch` connects for each line
+  looks_until_ = {};
+  if (looks) {
+    poller_.ExpectMore(kPause);  // also after the end: `ip -batch` connects for each line
+    looks_until_ = std::chrono::steady_clock::now() + kPause;
+  }
   if (input == Input::kEnd) return false;
   NotifyLostTo(client);
   return true;
@@ -93,12 +99,12 @@ bool XfrmServer::Serve(Client* client, uint32_t events) {
 // A client that adds many SAs sends the next request a few microseconds after the answer to the
 // last. Waiting for it here takes a third of a turn of the poller's loop. Ends soon enough for
 // other clients and for the rest of the loop.
-XfrmServer::Input XfrmServer::ReadSeries(Client* client) {
+XfrmServer::Input XfrmServer::ReadSeries(Client* client, bool looks) {
   using Steady = std::chrono::steady_clock;
   constexpr std::chrono::microseconds kLongest{1000};
   const auto began = Steady::now();
   static const bool one_cpu = std::thread::hardware_concurrency() == 1;
-  const bool series = !one_cpu && began - client->served_at < 4 * kPause;
+  const bool series = looks && !one_cpu && began - client->served_at < 4 * kPause;
   Input input = ReadDatagram(&client->connection);
   auto served = Steady::now();
   while (series && input != Input::kEnd && !client->connection.wants_write()) {
@@ -106,6 +112,7 @@ XfrmServer::Input XfrmServer::ReadSeries(Client* client) {
     if (input == Input::kDatagram) served = now;
     if (now - served > kPause || now - began > kLongest) break;
     input = ReadDatagram(&client->connection);
+    if (input == Input::kDatagram) patience_.Note(true);
   }
   client->served_at = served;
   return input;

@@ -20,6 +20,7 @@
 #include "daemon/xfrm_server/connection.h"
 #include "daemon/xfrm_server/lost_sa_schedule.h"
 #include "daemon/xfrm_server/requests.h"
+#include "netlink/patience.h"
 #include "netlink/unix_transport.h"
 #include "requests/control_event.h"
 #include "requests/link_control.h"
@@ -95,7 +96,7 @@ class XfrmServer final : public ControlListener {
   void Refuse();
   // False: the connection must be closed.
   bool Serve(Client* client, uint32_t events);
-  Input ReadSeries(Client* client);
+  Input ReadSeries(Client* client, bool looks);
   Input ReadDatagram(XfrmConnection* client);
   void Execute(std::span<const uint8_t> datagram, XfrmConnection* client);
   void RefuseOversized(XfrmConnection* client);
@@ -113,6 +114,8 @@ class XfrmServer final : public ControlListener {
   bool refusing_ = false;
   QueueBudget budget_;  // bytes queued by all connections
   std::atomic<int> acquire_listeners_{0};
+  Patience patience_;
+  std::chrono::steady_clock::time_point looks_until_{};  // for the next request, if it looked
   LostSaSchedule lost_sas_;
   std::function<void()> on_lost_notified_;  // empty after it was called
   std::chrono::steady_clock::time_point lost_until_;
