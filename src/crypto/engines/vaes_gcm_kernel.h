@@ -14,7 +14,8 @@
 // added up.
 //
 // Short packets of one key and one length are columns of a group (vaes_gcm_columns.h), other short
-// ones are rows of a group (vaes_gcm_group.h). Long ones are processed alone (vaes_gcm_packet.h).
+// ones are rows of a group (vaes_gcm_group.h). Long ones of one key follow each other with tables
+// of that key (vaes_gcm_one_key.h). Others are processed alone (vaes_gcm_packet.h).
 //
 // Branches and addresses depend only on lengths and pointers.
 #pragma once
@@ -22,6 +23,7 @@
 #include "crypto/engines/vaes_gcm_columns.h"
 #include "crypto/engines/vaes_gcm_expand.h"
 #include "crypto/engines/vaes_gcm_group.h"
+#include "crypto/engines/vaes_gcm_one_key.h"
 #include "crypto/engines/vaes_gcm_packet.h"
 
 namespace cygnet::vaes_gcm {
@@ -41,15 +43,47 @@ CYGNET_INLINE void PrefetchKey(const Work* works, size_t i, size_t count) {
   });
 }
 
+// How many of the next packets are longer ones of one key; zero if too few for KeyTables.
+template <class S>
+CYGNET_INLINE size_t OfOneKey(const Work* works, size_t count) {
+  constexpr size_t kFewest = 4;
+  constexpr unsigned kMaxBytes = 16 * (KeyTables<S>::kMaxBlocks - 1);
+  size_t n = 0;
+  while (n < count && works[n].key == works[0].key &&
+         works[n].job->text_length - kMaxText - 1 < kMaxBytes - kMaxText) {
+    ++n;
+  }
+  return n < kFewest ? 0 : n;
+}
+
+template <class S, bool kSeal>
+__attribute__((noinline)) void RunOneKey(const Work* works, size_t count) {
+  unsigned longest = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const unsigned length = works[i].job->text_length;
+    longest = length > longest ? length : longest;
+  }
+  const KeyTables<S> tables(*works[0].key, 1 + (longest + 15) / 16);
+  Ending<S, kSeal> ending;
+  for (size_t i = 0; i < count; ++i) OneKeyPacket<S, kSeal>::Run(works[i], tables, &ending);
+  ending.FinishAlone();
+}
+
 template <class S, bool kSeal>
 void Run(const Work* works, size_t count) {
   Columns<S, kSeal> columns;
   Group<S, kSeal> group(*works[0].key);
   AllPowers<S> powers;
-  for (size_t i = 0; i < count;) {
+  size_t taken;
+  for (size_t i = 0; i < count; i += taken) {
     const bool in_columns = columns.Takes(works + i, count - i);
     const bool in_group = in_columns || group.Takes(works + i, count - i);
-    const size_t taken = in_group ? S::kLanes : 1;
+    taken = in_group ? S::kLanes : OfOneKey<S>(works + i, count - i);
+    if (!in_group && taken != 0) {
+      RunOneKey<S, kSeal>(works + i, taken);
+      continue;
+    }
+    if (taken == 0) taken = 1;
     for (size_t k = i; k < i + taken; ++k) PrefetchKey(works, k, count);
     if (in_columns) {
       columns.Run(works + i);
@@ -60,7 +94,6 @@ void Run(const Work* works, size_t count) {
       const bool longer = works[i].job->text_length > kMaxText;
       Packet<S, kSeal>::Run(works[i], longer ? powers.Of(key) : Ghash<S>::EndOf(key));
     }
-    i += taken;
   }
   columns.Finish();
   group.Finish();

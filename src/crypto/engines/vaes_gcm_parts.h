@@ -62,6 +62,22 @@ struct Ghash {
     sum->middle = S::Xor3(sum->middle, S::template Multiply<0x00>(x, halves),
                           S::template Multiply<0x11>(x, halves));
   }
+  // The same for loops of Ymm. The compiler would multiply everything first and spill the products,
+  // so each is added before the next.
+  static CYGNET_INLINE void AddInOrder(V a, V b, V power_a, V power_b, V halves, Sum* sum) {
+    AddProduct<0x00>(a, power_a, &sum->low);
+    AddProduct<0x11>(a, power_a, &sum->high);
+    AddProduct<0x00>(b, power_b, &sum->low);
+    AddProduct<0x11>(b, power_b, &sum->high);
+    const V x = Halves(a, b);
+    AddProduct<0x00>(x, halves, &sum->middle);
+    AddProduct<0x11>(x, halves, &sum->middle);
+  }
+  template <int kWhich>
+  static CYGNET_INLINE void AddProduct(V a, V power, V* sum) {
+    *sum = S::Xor(*sum, S::template Multiply<kWhich>(a, power));
+    __asm__("" : "+x"(*sum));
+  }
   static CYGNET_INLINE V Halves(V a, V b) {
     return S::Xor(S::LowHalves(a, b), S::HighHalves(a, b));
   }
@@ -138,6 +154,12 @@ CYGNET_INLINE __m128i Aad(const Work& work) {
 CYGNET_INLINE __m128i Lengths(const CryptoJob& job) {
   return _mm_set_epi64x(static_cast<long long>(job.aad_length) * 8,
                         static_cast<long long>(job.text_length) * 8);
+}
+
+// Same, as in memory.
+CYGNET_INLINE __m128i LengthsInOrder(const CryptoJob& job) {
+  return _mm_set_epi64x(static_cast<long long>(__builtin_bswap64(uint64_t{job.text_length} * 8)),
+                        static_cast<long long>(__builtin_bswap64(uint64_t{job.aad_length} * 8)));
 }
 
 // salt ‖ IV ‖ counter 0.

@@ -1,0 +1,82 @@
+// Tables for many packets of one key. Part of vaes_gcm_kernel.h.
+#pragma once
+
+#include "crypto/engines/vaes_gcm_parts.h"
+
+namespace cygnet::vaes_gcm {
+namespace {
+
+// Powers: H^16 … H^1, then H^0 for Ymm, whose sum may be spread over two lanes, then zeros. Behind
+// them, for each power, the halves for Karatsuba of the pair of vectors that begins with it.
+//
+// First rounds: of the counters of a packet only the last byte differs, and the first round is
+// linear but for its S-box, which works byte by byte. So a block after the first round is that of
+// counter 0 ⊕ a value that depends on the key and the counter only. The values spare a round.
+template <class S>
+class KeyTables {
+  using V = typename S::V;
+  using G = Ghash<S>;
+  static constexpr unsigned kVectorBytes = 16 * S::kLanes;
+  static constexpr unsigned kPowersBytes = 256;
+  static constexpr unsigned kBeyond = 2 * kVectorBytes;  // which rows may read
+
+ public:
+  // From a power to the halves of its pair.
+  static constexpr unsigned kHalvesFromPower = kPowersBytes + kBeyond;
+  static constexpr unsigned kMaxBlocks = 128;  // J0 and 2032 bytes: the last byte does not overflow
+
+  // `blocks`: of the longest packet, J0 included.
+  __attribute__((noinline)) KeyTables(const GcmKey& key, unsigned blocks) : bytes_(16 * blocks) {
+    ComputePowers(key);
+    ComputeFirstRounds(key);
+  }
+  KeyTables(const KeyTables&) = delete;
+  KeyTables& operator=(const KeyTables&) = delete;
+  CYGNET_INLINE ~KeyTables() {
+    for (unsigned i = 0; i < sizeof(powers_); i += kVectorBytes) S::Store(powers_ + i, S::Zero());
+    for (unsigned i = 0; i < bytes_; i += kVectorBytes) S::Store(first_rounds_ + i, S::Zero());
+    __asm__ volatile("" : : "r"(this) : "memory");  // the wipe stays
+  }
+
+  CYGNET_INLINE const uint8_t* powers_end() const { return powers_ + kPowersBytes; }
+  // From counter 1 on.
+  CYGNET_INLINE const uint8_t* first_rounds() const { return first_rounds_; }
+
+ private:
+  // H^16 … H^9 are H^8 times H^8 … H^1.
+  CYGNET_INLINE void ComputePowers(const GcmKey& key) {
+    constexpr unsigned kHalf = kPowersBytes / 2;
+    const V eighth = S::Repeat(LoadBlock(key.powers));
+    for (unsigned i = 0; i < sizeof(powers_); i += kVectorBytes) S::Store(powers_ + i, S::Zero());
+    if constexpr (S::kLanes == 2) StoreBlock(powers_ + kPowersBytes, Polynomial());
+    for (unsigned i = 0; i < kHalf; i += kVectorBytes) {
+      const V low = S::Load(key.powers + i);
+      Sum sum;
+      G::AddOne(low, eighth, &sum);
+      S::Store(powers_ + i, G::Reduce(sum));
+      S::Store(powers_ + kHalf + i, low);
+    }
+    for (unsigned i = 0; i <= kPowersBytes; i += kVectorBytes) {
+      S::Store(powers_ + kHalvesFromPower + i,
+               G::Halves(S::Load(powers_ + i), S::Load(powers_ + i + kVectorBytes)));
+    }
+  }
+  CYGNET_INLINE void ComputeFirstRounds(const GcmKey& key) {
+    const V zero_counter = S::Repeat(LoadBlock(RoundKeys(key)));
+    const V zero_round = S::Aes(zero_counter, S::Zero());
+    V counters = S::template CountersFrom<1, 256>();
+    for (unsigned i = 0; i < bytes_; i += kVectorBytes) {
+      S::Store(first_rounds_ + i,
+               S::Xor(S::Aes(S::Xor(zero_counter, counters), S::Zero()), zero_round));
+      counters = S::Add32(counters, S::Repeat(_mm_set_epi32(S::kLanes << 24, 0, 0, 0)));
+    }
+  }
+
+  using Sum = typename G::Sum;
+  const unsigned bytes_;  // of the first rounds
+  alignas(64) uint8_t powers_[2 * kHalvesFromPower];
+  alignas(64) uint8_t first_rounds_[16 * kMaxBlocks];
+};
+
+}  // namespace
+}  // namespace cygnet::vaes_gcm
