@@ -74,14 +74,14 @@ class OneKeyPacket : Chunks<S, kSeal, true> {
         this->template HashStep<kChunkVectors, part.value, r.value>(front, others, powers, &sum);
       });
     }
-    ending_.row.Begin(front, this->text_ - kOthers, this->sum_, G::Row(this->powers_, 16),
-                      Row<S>::kPairs);
+    front_ = front;
+    others_ = this->text_ - kOthers;
   }
 
-  CYGNET_INLINE void WholeChunks(size_t count) {
-    ChunkPowers powers(this->powers_);
+  CYGNET_INLINE void WholeChunks(size_t count, ChunkPowers& powers) {
     if constexpr (kSeal) {
       SealChunks(count, powers);
+      if constexpr (S::kLanes == 4) powers.BecomeRow();
     } else {
       if constexpr (S::kLanes == 4) {
         if (count == 1) powers.BecomeRow();
@@ -99,17 +99,15 @@ class OneKeyPacket : Chunks<S, kSeal, true> {
 
   // ---- The end of a row ----------------------------------------------------------------------
 
-  // kN vectors of the end of the row, `bytes` bytes: a multiple of the vector's size if kWhole.
-  // `bytes` includes lane 0 if this is the start of the row. They are kept for GHASH in `blocks`.
-  template <bool kFirst, int kN, bool kWhole>
-  CYGNET_INLINE void Tail(unsigned bytes, V* blocks) {
+  // `between` is other work, as in Rounds. kN vectors of the end of the row, `bytes` bytes: a
+  // multiple of the vector's size if kWhole. `bytes` includes lane 0 if this is the start of the
+  // row. They are kept for GHASH in `blocks`.
+  template <bool kFirst, int kN, bool kWhole, class F>
+  CYGNET_INLINE void Tail(unsigned bytes, V* blocks, F between) {
     V x[kN];
     this->template Counters<S::kTailLanes, 0>(x);
-    Sum sum;
-    const V last = this->Rounds(
-        x, [&](auto r)
-               __attribute__((always_inline)) { ending_.row.template Step<r.value, 9>(&sum); });
-    Hashed<kFirst>();
+    const V last = this->Rounds(x, between);
+    if constexpr (kFirst) ending_.Finish();
     Each<0, kN>([&](auto index) __attribute__((always_inline)) {
       constexpr int i = index.value;
       constexpr bool kLane0 = kFirst && i == 0;
@@ -152,33 +150,39 @@ class OneKeyPacket : Chunks<S, kSeal, true> {
     if constexpr (kN % 2 == 0) blocks[kN + 1] = S::Zero();
   }
 
-  // The row that was pending is done: of the previous packet, or the last chunk of this one.
-  template <bool kFirst>
-  CYGNET_INLINE void Hashed() {
-    if constexpr (kFirst) {
-      ending_.Finish();
-    } else {
-      if (ending_.row.pending()) this->sum_ = S::InLane0(ending_.row.End());
+  template <bool kFirst, class F>
+  CYGNET_INLINE void TailOf(unsigned bytes, V* blocks, F between) {
+    switch ((bytes - 1) / kVectorBytes) {
+      case 0:
+        return Tail<kFirst, 1, false>(bytes, blocks, between);
+      case 1:
+        return Tail<kFirst, 2, false>(bytes, blocks, between);
+      case 2:
+        return Tail<kFirst, 3, false>(bytes, blocks, between);
+      case 3:
+        return Tail<kFirst, 4, false>(bytes, blocks, between);
+      default:
+        if constexpr (S::kLanes == 2) {
+          if (bytes <= 5 * kVectorBytes) return Tail<kFirst, 5, false>(bytes, blocks, between);
+          Tail<kFirst, 6, false>(bytes, blocks, between);
+        }
     }
   }
 
-  template <bool kFirst>
-  CYGNET_INLINE void TailOf(unsigned bytes, V* blocks) {
-    switch ((bytes - 1) / kVectorBytes) {
-      case 0:
-        return Tail<kFirst, 1, false>(bytes, blocks);
-      case 1:
-        return Tail<kFirst, 2, false>(bytes, blocks);
-      case 2:
-        return Tail<kFirst, 3, false>(bytes, blocks);
-      case 3:
-        return Tail<kFirst, 4, false>(bytes, blocks);
-      default:
-        if constexpr (S::kLanes == 2) {
-          if (bytes <= 5 * kVectorBytes) return Tail<kFirst, 5, false>(bytes, blocks);
-          Tail<kFirst, 6, false>(bytes, blocks);
-        }
+  // The end of a row of `bytes` bytes.
+  template <bool kFirst, class F>
+  CYGNET_INLINE void End(unsigned bytes, F between) {
+    if constexpr (S::kLanes == 2) {
+      if (bytes > kMaxTailBytes) {
+        Tail<kFirst, kHalf, true>(kTailBytes, ending_.blocks, between);
+        const unsigned rest = bytes - kTailBytes;
+        V* blocks = ending_.blocks + kHalf;
+        const auto nothing = [](auto) __attribute__((always_inline)){};
+        return rest <= 3 * kVectorBytes ? Tail<false, 3, false>(rest, blocks, nothing)
+                                        : Tail<false, 4, false>(rest, blocks, nothing);
+      }
     }
+    TailOf<kFirst>(bytes, ending_.blocks, between);
   }
 
   // ---- A packet ------------------------------------------------------------------------------
@@ -186,36 +190,41 @@ class OneKeyPacket : Chunks<S, kSeal, true> {
   CYGNET_INLINE void RunPacket() {
     const size_t row = size_t{this->work_.job->text_length} + 16;
     const unsigned bytes = static_cast<unsigned>(row % kChunkBytes);
-    unsigned rest = bytes;
-    bool first = row < kChunkBytes;
-    if (!first) WholeChunks(row / kChunkBytes);
-    V* blocks = ending_.blocks;
-    if constexpr (S::kLanes == 2) {
-      if (rest > kMaxTailBytes) {
-        first ? Tail<true, kHalf, true>(kTailBytes, blocks)
-              : Tail<false, kHalf, true>(kTailBytes, blocks);
-        first = false;
-        blocks += kHalf;
-        rest -= kTailBytes;
-      }
-    }
-    if (first) {
-      TailOf<true>(rest, blocks);
-    } else if (rest != 0) {
-      TailOf<false>(rest, blocks);
+    Sum sum;
+    if (row < kChunkBytes) {
+      End<true>(
+          bytes, [&](auto r) __attribute__((always_inline)) {
+            ending_.row.template Step<r.value, 9>(&sum);
+          });
     } else {
-      NoTail();
+      ChunkPowers powers(this->powers_);
+      WholeChunks(row / kChunkBytes, powers);
+      const auto hash = [&](auto r) __attribute__((always_inline)) {
+        if constexpr (kSeal) LastChunkStep<r.value>(powers, &sum);
+      };
+      if (bytes != 0) {
+        End<false>(bytes, hash);
+      } else {
+        Each<1, 10>(hash);
+        ending_.blocks[0] = S::InLane0(LengthsInOrder(*this->work_.job));
+        ending_.blocks[1] = S::Zero();
+      }
     }
     ending_.Begin(this->work_, (bytes + 15) / 16, this->sum_, this->pad_, this->powers_);
   }
 
-  CYGNET_INLINE void NoTail() {
-    if (ending_.row.pending()) ending_.row.AllSteps();
-    Hashed<false>();
-    ending_.blocks[0] = S::InLane0(LengthsInOrder(*this->work_.job));
-    ending_.blocks[1] = S::Zero();
+  // Step kR of nine of GHASH of the last chunk that was sealed.
+  template <int kR>
+  CYGNET_INLINE void LastChunkStep(const ChunkPowers& powers, Sum* sum) {
+    Each<0, kChunkVectors / kPartVectors>([&](auto part) __attribute__((always_inline)) {
+      this->template HashStep<kChunkVectors, part.value, kR>(front_, others_, powers, sum);
+    });
+    if constexpr (S::kLanes == 4 && kR == 9) this->sum_ = S::InLane0(S::XorOfLanes(this->sum_));
   }
 
+  // Of the last chunk that was sealed: its first vector, and where the others are.
+  V front_;
+  const uint8_t* others_;
   Ending<S, kSeal>& ending_;
 };
 

@@ -1,5 +1,5 @@
-// The end of a row: GHASH of it is computed beside the AES of the text that follows, of the same
-// packet or of the next. Part of vaes_gcm_kernel.h.
+// The end of a row: GHASH of it is computed beside the AES of the next packet. Part of
+// vaes_gcm_kernel.h.
 #pragma once
 
 #include "crypto/engines/vaes_gcm_key_tables.h"
