@@ -35,26 +35,34 @@ void XdpPort::TakeBackSent(Queue* queue, DropSink* sink) {
   xsk_ring_cons__release(&queue->completion, n);
 }
 
-// Gives the kernel packets to receive into.
+// Gives the kernel packets to receive into, as many as it may have: what comes while this thread
+// does not run, and finds none, is lost.
 void XdpPort::Refill(Queue* queue, DropSink* sink) {
-  const uint32_t want = fill_limit_ - queue->filled;
-  if (want < fill_limit_ / 4) return;
-  std::array<Packet*, kMaxBatch> packets;
-  uint32_t n = 0;
-  while (n < std::min(want, kMaxBatch)) {
-    packets[n] = sink->caches()->small.Take();
-    if (packets[n] == nullptr) break;
-    ++n;
+  if (fill_limit_ - queue->filled < fill_limit_ / 4) return;
+  while (queue->filled < fill_limit_) {
+    std::array<Packet*, kMaxBatch> packets;
+    uint32_t n = 0;
+    while (n < std::min(fill_limit_ - queue->filled, kMaxBatch)) {
+      packets[n] = sink->caches()->small.Take();
+      if (packets[n] == nullptr) break;
+      ++n;
+    }
+    if (GiveToKernel(queue, {packets.data(), n})) continue;
+    for (uint32_t i = 0; i < n; ++i) sink->Recycle(packets[i]);
+    return;
   }
-  if (GiveToKernel(queue, {packets.data(), n})) return;
-  for (uint32_t i = 0; i < n; ++i) sink->Recycle(packets[i]);
 }
 
-// Before frames can come: what finds no packet to be received into is lost.
+// The same before frames can come.
 void XdpPort::FillFirst(Queue* queue) {
-  std::array<Packet*, kMaxBatch> packets;
-  const uint32_t n = pool_->Take(packets.data(), std::min(fill_limit_, kMaxBatch));
-  if (!GiveToKernel(queue, {packets.data(), n})) pool_->Give(packets.data(), n);
+  while (queue->filled < fill_limit_) {
+    std::array<Packet*, kMaxBatch> packets;
+    const uint32_t most = std::min(fill_limit_ - queue->filled, kMaxBatch);
+    const uint32_t n = pool_->Take(packets.data(), most);
+    if (GiveToKernel(queue, {packets.data(), n})) continue;
+    pool_->Give(packets.data(), n);
+    return;
+  }
 }
 
 // False: there is no room, and the packets stay the caller's.
