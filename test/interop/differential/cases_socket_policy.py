@@ -108,6 +108,7 @@ for name, way_of in (("IPv4", V4), ("IPv6", V6)):
         put(c, s, wish(other), way, "selector")
         look(c)
         s.close()
+        of_sockets(c, [0, 0, 0])  # the daemon hears of it a little later
 
 
 @case("socketpolicy.each is replaced by the next")
