@@ -145,18 +145,8 @@ class Chunks {
     if constexpr (kR == 1 || kR == 4) {
       constexpr int kPair = 2 * kPart + (kR == 1 ? 1 : 0);
       const PairPowers p = powers.template At<kPair>();
-      const V b = G::Reversed(S::Load(others + kVectorBytes * (2 * kPair)));
-      V a;
-      if constexpr (kPair == 0) {
-        a = S::Xor(G::Reversed(front), sum_);
-      } else {
-        a = G::Reversed(S::Load(others + kVectorBytes * (2 * kPair - 1)));
-      }
-      if constexpr (S::kLanes == 2) {
-        G::AddInOrder(a, b, p.a, p.b, p.halves, sum);
-      } else {
-        G::Add(a, b, p.a, p.b, p.halves, sum);
-      }
+      const auto [a, b] = G::template PairOf<kPair>(front, others, sum_);
+      G::AddInLoop(a, b, p.a, p.b, p.halves, sum);
     }
     if constexpr (kR == 9 && (kPart + 1) * kPartVectors == kN) sum_ = G::Reduce(*sum);
   }
@@ -199,6 +189,23 @@ class Chunks {
     });
     text_ += Offset<kFirst>(kN);
     if constexpr (kOneKey) first_rounds_ += kVectorBytes * kN;
+    return front;
+  }
+
+  // AES of the `count` - 1 chunks after the first, each interleaved with GHASH of the one before.
+  // `front`: the first vector of the first chunk. Returns that of the last one, whose others begin
+  // kOthers before text_.
+  static constexpr unsigned kOthers = kChunkBytes - kVectorBytes;
+  CYGNET_INLINE V SealOthers(size_t count, V front, const ChunkPowers<kChunkVectors>& powers) {
+    for (; count > 1; --count) {
+      Sum sum;
+      const uint8_t* others = text_ - kOthers;
+      // Otherwise the compiler would keep copies of the text on the stack.
+      if constexpr (S::kLanes == 2) __asm__("" : "+r"(others));
+      front = Crypt<false, kChunkVectors>([&](auto part, auto r) __attribute__((always_inline)) {
+        HashStep<kChunkVectors, part.value, r.value>(front, others, powers, &sum);
+      });
+    }
     return front;
   }
 

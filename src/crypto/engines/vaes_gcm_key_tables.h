@@ -51,9 +51,7 @@ class KeyTables {
     if constexpr (S::kLanes == 2) StoreBlock(powers_ + kPowersBytes, Polynomial());
     for (unsigned i = 0; i < kHalf; i += kVectorBytes) {
       const V low = S::Load(key.powers + i);
-      Sum sum;
-      G::AddOne(low, eighth, &sum);
-      S::Store(powers_ + i, G::Reduce(sum));
+      S::Store(powers_ + i, G::Product(low, eighth));
       S::Store(powers_ + kHalf + i, low);
     }
     for (unsigned i = 0; i <= kPowersBytes; i += kVectorBytes) {
@@ -72,7 +70,6 @@ class KeyTables {
     }
   }
 
-  using Sum = typename G::Sum;
   const unsigned bytes_;  // of the first rounds
   alignas(64) uint8_t powers_[2 * kHalvesFromPower];
   alignas(64) uint8_t first_rounds_[16 * kMaxBlocks];

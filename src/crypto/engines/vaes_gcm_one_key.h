@@ -59,23 +59,12 @@ class OneKeyPacket : Chunks<S, kSeal, true> {
 
   // AES of a chunk interleaved with GHASH of the previous chunk.
   CYGNET_INLINE void SealChunks(size_t count, const ChunkPowers& powers) {
-    constexpr unsigned kOthers = kChunkBytes - kVectorBytes;
     Sum row_sum;
-    V front = this->template Crypt<true, kChunkVectors>([&](auto part, auto r) __attribute__((
+    const V front = this->template Crypt<true, kChunkVectors>([&](auto part, auto r) __attribute__((
         always_inline)) { RowStep<part.value, r.value>(&row_sum); });
     ending_.Finish();
-    for (; count > 1; --count) {
-      Sum sum;
-      const uint8_t* others = this->text_ - kOthers;
-      // Otherwise the compiler would keep copies of the text on the stack.
-      if constexpr (S::kLanes == 2) __asm__("" : "+r"(others));
-      front = this->template Crypt<false, kChunkVectors>([&](
-          auto part, auto r) __attribute__((always_inline)) {
-        this->template HashStep<kChunkVectors, part.value, r.value>(front, others, powers, &sum);
-      });
-    }
-    front_ = front;
-    others_ = this->text_ - kOthers;
+    front_ = this->SealOthers(count, front, powers);
+    others_ = this->text_ - Base::kOthers;
   }
 
   CYGNET_INLINE void WholeChunks(size_t count, ChunkPowers& powers) {

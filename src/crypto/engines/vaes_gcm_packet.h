@@ -55,19 +55,11 @@ class Packet : Chunks<S, kSeal, false> {
   CYGNET_INLINE void WholeChunks(size_t count) {
     ChunkPowers<kChunkVectors> powers(this->powers_);
     if constexpr (kSeal) {
-      constexpr unsigned kOthers = kChunkBytes - kVectorBytes;
       V front = this->template Crypt<true, kChunkVectors>([](auto, auto)
                                                               __attribute__((always_inline)){});
-      for (; count > 1; --count) {
-        Sum sum;
-        const uint8_t* others = this->text_ - kOthers;
-        front = this->template Crypt<false, kChunkVectors>([&](
-            auto part, auto r) __attribute__((always_inline)) {
-          this->template HashStep<kChunkVectors, part.value, r.value>(front, others, powers, &sum);
-        });
-      }
+      front = this->SealOthers(count, front, powers);
       if constexpr (S::kLanes == 4) powers.BecomeRow();
-      Hash(front, this->text_ - kOthers, powers);
+      Hash(front, this->text_ - Base::kOthers, powers);
     } else {
       if constexpr (S::kLanes == 4) {
         if (count == 1) powers.BecomeRow();
@@ -166,10 +158,9 @@ class Packet : Chunks<S, kSeal, false> {
   // If two lanes were in use before, the other one is complete and must not be multiplied: its
   // power is H^0.
   CYGNET_INLINE void LengthsAlone() {
-    Sum sum;
     const V power = S::PowersOneAndZero(LoadBlock(G::Row(this->powers_, 1)), Polynomial());
-    G::AddOne(S::Xor(S::InLane0(Lengths(*this->work_.job)), this->sum_), power, &sum);
-    this->sum_ = S::InLane0(S::XorOfLanes(G::Reduce(sum)));
+    const V block = S::Xor(S::InLane0(Lengths(*this->work_.job)), this->sum_);
+    this->sum_ = S::InLane0(S::XorOfLanes(G::Product(block, power)));
   }
 
   // ---- A packet ------------------------------------------------------------------------------

@@ -62,9 +62,10 @@ struct Ghash {
     sum->middle = S::Xor3(sum->middle, S::template Multiply<0x00>(x, halves),
                           S::template Multiply<0x11>(x, halves));
   }
-  // The same for loops of Ymm. The compiler would multiply everything first and spill the products,
+  // The same for loops. Of Ymm the compiler would multiply everything first and spill the products,
   // so each is added before the next.
-  static CYGNET_INLINE void AddInOrder(V a, V b, V power_a, V power_b, V halves, Sum* sum) {
+  static CYGNET_INLINE void AddInLoop(V a, V b, V power_a, V power_b, V halves, Sum* sum) {
+    if constexpr (S::kLanes == 4) return Add(a, b, power_a, power_b, halves, sum);
     AddProduct<0x00>(a, power_a, &sum->low);
     AddProduct<0x11>(a, power_a, &sum->high);
     AddProduct<0x00>(b, power_b, &sum->low);
@@ -94,6 +95,24 @@ struct Ghash {
     middle =
         S::Xor3(middle, S::SwapHalves(sum.low), S::template Multiply<0x01>(polynomial, sum.low));
     return S::Xor3(sum.high, S::SwapHalves(middle), S::template Multiply<0x01>(polynomial, middle));
+  }
+  // Of one vector, lane by lane.
+  static CYGNET_INLINE V Product(V a, V power) {
+    Sum sum;
+    AddOne(a, power, &sum);
+    return Reduce(sum);
+  }
+
+  struct Pair {
+    V a, b;
+  };
+  // Pair kPair of vectors of text, reversed: `first`, to which `sum` is added, and the others,
+  // which begin at `others`.
+  template <unsigned kPair>
+  static CYGNET_INLINE Pair PairOf(V first, const uint8_t* others, V sum) {
+    const V b = Reversed(S::Load(others + kVectorBytes * (2 * kPair)));
+    if constexpr (kPair == 0) return {S::Xor(Reversed(first), sum), b};
+    return {Reversed(S::Load(others + kVectorBytes * (2 * kPair - 1))), b};
   }
 };
 
@@ -134,10 +153,9 @@ __attribute__((noinline)) __m128i LongAad(const GcmKey& key, const uint8_t* aad,
   using G = Ghash<S>;
   alignas(16) uint8_t rest[16] = {};
   memcpy(rest, aad + 16, length - 16);
-  typename G::Sum sum;
-  G::AddOne(S::InLane0(ReverseBlock(LoadBlock(aad))),
-            S::InLane0(LoadBlock(G::Row(G::EndOf(key), 1))), &sum);
-  return _mm_xor_si128(S::Lane0(G::Reduce(sum)), ReverseBlock(LoadBlock(rest)));
+  const auto hash = G::Product(S::InLane0(ReverseBlock(LoadBlock(aad))),
+                               S::InLane0(LoadBlock(G::Row(G::EndOf(key), 1))));
+  return _mm_xor_si128(S::Lane0(hash), ReverseBlock(LoadBlock(rest)));
 }
 
 // The last AAD block, reversed, with the hash of any earlier block added.

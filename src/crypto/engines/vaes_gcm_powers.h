@@ -41,9 +41,7 @@ class AllPowers {
     const V eighth = S::Repeat(LoadBlock(key.powers));
     for (unsigned i = 0; i < sizeof(key.powers); i += kVectorBytes) {
       const V low = S::Load(key.powers + i);
-      typename G::Sum sum;
-      G::AddOne(low, eighth, &sum);
-      StoreHigh(i, G::Reduce(sum));
+      StoreHigh(i, G::Product(low, eighth));
       S::Store(bytes_ + kHalf + i, low);
       if constexpr (S::kLanes == 2) StoreBoth(kHalf + i, S::Lane0(low));
     }

@@ -64,19 +64,9 @@ class Row {
     const uint8_t* powers = powers_ + 2 * kVectorBytes * kPair;
     const V power_a = S::Load(powers);
     const V power_b = S::Load(powers + kVectorBytes);
-    const V b = G::Reversed(S::Load(others_ + kVectorBytes * (2 * kPair)));
-    V a;
-    if constexpr (kPair == 0) {
-      a = S::Xor(G::Reversed(first_), sum_);
-    } else {
-      a = G::Reversed(S::Load(others_ + kVectorBytes * (2 * kPair - 1)));
-    }
+    const auto [a, b] = G::template PairOf<kPair>(first_, others_, sum_);
     const V halves = S::Load(powers + KeyTables<S>::kHalvesFromPower);
-    if constexpr (S::kLanes == 2) {
-      G::AddInOrder(a, b, power_a, power_b, halves, sum);
-    } else {
-      G::Add(a, b, power_a, power_b, halves, sum);
-    }
+    G::AddInLoop(a, b, power_a, power_b, halves, sum);
   }
 
   int pairs_ = 0;
@@ -134,10 +124,8 @@ class Ending {
 
  private:
   __attribute__((noinline)) __m128i WithLengths(__m128i hash) const {
-    typename G::Sum sum;
-    const __m128i block = _mm_xor_si128(hash, Lengths(*work_->job));
-    G::AddOne(S::InLane0(block), S::InLane0(LoadBlock(G::Row(powers_end_, 1))), &sum);
-    return S::Lane0(G::Reduce(sum));
+    const V block = S::InLane0(_mm_xor_si128(hash, Lengths(*work_->job)));
+    return S::Lane0(G::Product(block, S::InLane0(LoadBlock(G::Row(powers_end_, 1)))));
   }
 
   const Work* work_ = nullptr;
