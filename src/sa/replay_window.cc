@@ -131,18 +131,22 @@ void ReplayWindow::CheckRun(std::span<const uint32_t> low, std::span<uint64_t> s
   }
 }
 
-// Nearly every run is like this: each number is above the newest, in its subspace, and the window
-// lies in that, too. Then its high word is that of the newest (InferEsn). No lock is needed,
-// because CommitRun checks each number again: it sees what has changed meanwhile.
+// Nearly every run is like this: each number is above the newest, in its subspace, and not one of
+// the end of the subspace before, where the window may begin. Then its high word is that of the
+// newest (InferEsn). No lock is needed, because CommitRun checks each number again: it sees what
+// has changed meanwhile.
 bool ReplayWindow::AreAllNew(std::span<const uint32_t> low, std::span<uint64_t> seq,
                              std::span<const DropReason> verdict) const {
+  if (!plain_) return false;
   const uint64_t newest = top_;
   const bool esn = esn_ && window_ > 0;
-  if (!plain_ || (esn && static_cast<uint32_t>(newest) < window_ - 1)) return false;
   const uint64_t high = esn ? newest >> 32 << 32 : 0;
+  const auto newest_low = static_cast<uint32_t>(newest);
+  const bool spans_two = esn && newest_low < window_ - 1;
+  const uint64_t end = spans_two ? high | (newest_low - window_ + 1) : ~uint64_t{0};
   for (std::size_t i = 0; i < low.size(); ++i) {
     const uint64_t number = high | low[i];
-    if (number <= newest || verdict[i] != DropReason::kNone) return false;
+    if (number <= newest || number >= end || verdict[i] != DropReason::kNone) return false;
     seq[i] = number;
   }
   return true;

@@ -52,6 +52,11 @@ LifetimeUsage StartingUsage(const SaSpec& spec, uint64_t now) {
   return {.add_time = now};
 }
 
+bool ServesAll(const SaSpec& spec) {
+  return spec.selector->SaysNothing() && spec.mark_value == 0 && spec.mark_mask == 0 && !spec.cpu &&
+         (spec.flags & kSaFlagWildRecv) == 0 && PacketDeviceOf(spec.offload) == 0;
+}
+
 }  // namespace
 
 EspLayout LayoutOf(const SaSpec& spec) {
@@ -139,15 +144,13 @@ InboundSa::InboundSa(const SaSpec& spec, Sa* owner)
 Sa::Sa(SaSpec spec, uint64_t now, Larval)
     : lifetime_(spec.limits, {.add_time = now}),
       state_(SaState::kLarval),
-      admits_all_(spec.selector->SaysNothing()),
-      packet_device_(PacketDeviceOf(spec.offload)),
+      serves_all_(ServesAll(spec)),
       spec_(std::move(spec)) {}
 
 Sa::Sa(SaSpec spec, uint64_t now, uint64_t iv_mask)
     : lifetime_(spec.limits, StartingUsage(spec, now)),
       state_(SaState::kValid),
-      admits_all_(spec.selector->SaysNothing()),
-      packet_device_(PacketDeviceOf(spec.offload)),
+      serves_all_(ServesAll(spec)),
       spec_(std::move(spec)) {
   if (MayBeOutbound(spec_)) outbound_ = std::make_unique<OutboundSa>(spec_, this, iv_mask);
   if (MayBeInbound(spec_)) {

@@ -132,11 +132,12 @@ struct SaStats {
   uint32_t integrity_failed = 0;  // ICV wrong, for any reason
 };
 
-// The first cache line has all that a run needs, the second begins what look-ups compare.
+// The first cache line has all that a run needs, the second all that a look-up needs of nearly
+// every SA (serves_all).
 class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   [[no_unique_address]] Lifetime lifetime_;  // what follows begins in its padding
   std::atomic<SaState> state_;
-  const bool admits_all_;
+  const bool serves_all_;
 
  public:
   // Number of the tunnel interface that its packets come in by (datapath/tunnels.h); 0: none;
@@ -144,12 +145,7 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   // Control may change it at any time.
   std::atomic<uint16_t> tunnel{0};
   bool soft_time_signalled = false;  // control thread
-
- private:
-  const int32_t packet_device_;
-
- public:
-  uint64_t number = 0;  // Sad::NextNumber; the newest has the largest
+  uint64_t number = 0;               // Sad::NextNumber; the newest has the largest
 
  private:
   std::unique_ptr<OutboundSa> outbound_;
@@ -193,13 +189,14 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   void PrefetchUse() const { __builtin_prefetch(this, 1); }
   // True if the flow may use the SA; an empty selector admits every flow.
   bool Admits(const FlowKey& flow, int32_t ifindex) const {
-    return admits_all_ || spec_.selector->Admits(flow, ifindex);
+    return serves_all_ || spec_.selector->Admits(flow, ifindex);
   }
-
-  bool admits_all() const { return admits_all_; }
-
-  // PacketDeviceOf the request; here because each look-up compares it.
-  int32_t packet_device() const { return packet_device_; }
+  bool admits_all() const { return serves_all_ || spec_.selector->SaysNothing(); }
+  int32_t packet_device() const { return PacketDeviceOf(spec_.offload); }
+  // True if a look-up need not compare more than the addresses, SPI, reqid, mode and if_id: every
+  // flow, mark and CPU may use the SA, no device of packet offload was asked for, and it does not
+  // have the flag "wildrecv".
+  bool serves_all() const { return serves_all_; }
 
   // Control thread.
   void set_state(SaState state) { state_.store(state, std::memory_order_release); }
@@ -212,6 +209,7 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
 };
 
 static_assert(sizeof(Lifetime) + 8 == kCacheLine && sizeof(Sa) == 5 * kCacheLine);
+static_assert(2 * sizeof(void*) + offsetof(SaSpec, mark_value) == kCacheLine);
 
 // std::make_shared for SAs: its memory would not begin at a cache line of the slab.
 template <typename... Args>

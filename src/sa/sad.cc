@@ -55,6 +55,14 @@ void Sad::CountChoosy(const Sa& sa, uint32_t change) {
   if (!sa.admits_all()) of_some_flows_.fetch_add(change, std::memory_order_relaxed);
 }
 
+// What of a query only a few SAs must be asked for.
+bool Sad::MayServe(const Sa& sa, const OutboundQuery& query, const FlowKey& flow) {
+  if (sa.serves_all()) return query.packet_device == 0;
+  const SaSpec& spec = sa.spec();
+  return spec.HasMark(query.mark) && (spec.flags & kSaFlagWildRecv) == 0 &&
+         sa.packet_device() == query.packet_device && sa.Admits(flow, query.ifindex);
+}
+
 OutboundSa* Sad::ResolveOutbound(const OutboundQuery& query, const FlowKey& flow) const {
   const auto fits = [&](const Sa* sa) {
     const SaSpec& spec = sa->spec();
@@ -62,14 +70,12 @@ OutboundSa* Sad::ResolveOutbound(const OutboundQuery& query, const FlowKey& flow
            spec.proto == query.proto && spec.family == query.family &&
            (query.spi.value == 0 || spec.spi == query.spi) && spec.daddr == query.daddr &&
            (query.saddr.IsAny() || spec.saddr == query.saddr || spec.saddr.IsAny()) &&
-           spec.if_id == query.if_id && spec.HasMark(query.mark) &&
-           (spec.flags & kSaFlagWildRecv) == 0 && sa->packet_device() == query.packet_device &&
-           sa->Admits(flow, query.ifindex);
+           spec.if_id == query.if_id && MayServe(*sa, query, flow);
   };
   const uint64_t hash = OutboundHash(query.reqid, query.daddr, query.proto);
   const auto newest = [&](SaState state, const std::optional<uint32_t>& cpu) {
     return outbound_.Find(hash, [&](const Sa* sa) {
-      return sa->state() == state && sa->spec().cpu == cpu && fits(sa);
+      return sa->state() == state && (sa->serves_all() ? !cpu : sa->spec().cpu == cpu) && fits(sa);
     });
   };
   const bool any_of_one_cpu = of_one_cpu_.load(std::memory_order_relaxed) != 0;

@@ -168,6 +168,7 @@ class Sad {
   static bool SameTuple(const SaSpec& a, const SaSpec& b);
   static uint64_t TupleHash(const SaSpec& spec);
   static bool MayBeMet(const Sa& sa);
+  static bool MayServe(const Sa& sa, const OutboundQuery& query, const FlowKey& flow);
   template <typename Fits>
   std::shared_ptr<Sa> FindNewest(const SaId& id, Fits fits) const;
   void CountChoosy(const Sa& sa, uint32_t change);
