@@ -21,12 +21,13 @@ const FlowDecision& FlowDecider::Outbound(uint8_t interface, const IpPacketView&
   const uint64_t stamp = DecisionStamp(*path_);
   PolicyMatch match;
   if (!path_->PolicyIdle()) match = path_->spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
-  return DecideNew(ip, tag, generation, ifindex, match, stamp);
+  const Fresh fresh = DecideNew(ip, generation, ifindex, match, stamp);
+  return fresh.holds ? cache_.Store(ip.flow, tag, generation, fresh.decision) : fresh.decision;
 }
 
-const FlowDecision& FlowDecider::DecideNew(const IpPacketView& ip, uint64_t tag,
-                                           uint64_t generation, int32_t ifindex,
-                                           const PolicyMatch& match, uint64_t stamp) {
+FlowDecider::Fresh FlowDecider::DecideNew(const IpPacketView& ip, uint64_t generation,
+                                          int32_t ifindex, const PolicyMatch& match,
+                                          uint64_t stamp) {
   // What may decide before the policy does.
   const bool alone =
       match.second == nullptr && !ip.later_fragment && path_->socket_policies.Empty();
@@ -34,21 +35,21 @@ const FlowDecision& FlowDecider::DecideNew(const IpPacketView& ip, uint64_t tag,
     const FlowDecision* usual = of_policies_.Find(match.first, generation);
     if (usual != nullptr) {
       warm_up_->CountNewFlow();
-      return cache_.Store(ip.flow, tag, generation, *usual);
+      return {*usual, true};
     }
     if (const FlowDecision* like = of_policies_.FindLike(*match.first, generation)) {
       warm_up_->CountNewFlow();
       fresh_ = *like;
       fresh_.policy = match.first;
-      return cache_.Store(ip.flow, tag, generation, fresh_);
+      return {fresh_, true};
     }
   }
   fresh_ = DecideOutbound(*path_, ip, ifindex, cpu_, match, stamp);
-  // Not cached, so that each packet asks key management for an SA, not only the first.
-  if (fresh_.acquire) return fresh_;
+  // Each packet asks key management for an SA, not only the first.
+  if (fresh_.acquire) return {fresh_, false};
   warm_up_->CountNewFlow();
   if (alone && HoldsForPolicy(*path_, fresh_)) of_policies_.Store(fresh_, generation);
-  return cache_.Store(ip.flow, tag, generation, fresh_);
+  return {fresh_, true};
 }
 
 // With more SAs than cache entries and few policies, a policy look-up costs less than a cache

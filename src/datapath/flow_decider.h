@@ -24,17 +24,20 @@ class FlowDecider {
   const FlowDecision& Outbound(uint8_t interface, const IpPacketView& ip,
                                std::span<const uint8_t> l3);
 
-  // The same from the cache alone, for a whole packet of IPv4. `place`: FlowCache::PlaceOf.
-  // nullptr: Outbound must be asked.
-  const FlowDecision* KnownOutbound(uint8_t interface, const FlowKey& flow, uint32_t place) {
-    return MayAlwaysPass(flow) ? nullptr
-                               : cache_.FindAt(place, flow, interface, path_->generation());
+  // The same from the cache alone, for a whole packet of IPv4. nullptr: Outbound must be asked.
+  const FlowDecision* KnownOutbound(uint8_t interface, const FlowKey& flow, uint64_t generation) {
+    return cache_.Find(flow, interface, generation);
   }
 
-  // The decision about a new flow, which it stores. `match`: the result of the policy look-up;
-  // `generation`, `stamp`: DataPath::generation() and DecisionStamp() from before that look-up.
-  const FlowDecision& DecideNew(const IpPacketView& ip, uint64_t tag, uint64_t generation,
-                                int32_t ifindex, const PolicyMatch& match, uint64_t stamp);
+  // The decision about a new flow, and whether it holds for more packets than this one. `match`:
+  // the result of the policy look-up; `generation`, `stamp`: DataPath::generation() and
+  // DecisionStamp() from before that look-up.
+  struct Fresh {
+    const FlowDecision& decision;
+    bool holds;
+  };
+  Fresh DecideNew(const IpPacketView& ip, uint64_t generation, int32_t ifindex,
+                  const PolicyMatch& match, uint64_t stamp);
 
   // Call before each batch of Inbound() calls.
   void BeginInboundBatch();
@@ -45,38 +48,19 @@ class FlowDecider {
                               std::span<const Sa* const> secpath) {
     // Nested SAs are rare, so they do not justify a wider key.
     if (secpath.size() > 1 || bypass_flow_cache_) return DecideFresh(interface, flow, secpath);
-    return InboundAt(PlaceOf(interface, flow, secpath), interface, flow, secpath);
-  }
-  // The same. `place`: PrefetchInbound.
-  const FlowDecision& InboundAt(uint32_t place, uint8_t interface, const FlowKey& flow,
-                                std::span<const Sa* const> secpath) {
-    if (bypass_flow_cache_) return DecideFresh(interface, flow, secpath);
-    const uint64_t tag = InboundTag(interface, secpath);
+    const uint64_t tag = secpath.empty() ? interface : secpath[0]->number << 8 | interface;
     const uint64_t generation = path_->generation();
-    if (const FlowDecision* known = cache_.FindAt(place, flow, tag, generation)) return *known;
-    cache_.StoreAt(place, flow, tag, generation, DecideFresh(interface, flow, secpath));
+    if (const FlowDecision* known = cache_.Find(flow, tag, generation)) return *known;
+    cache_.Store(flow, tag, generation, DecideFresh(interface, flow, secpath));
     return fresh_;
   }
 
-  // Prefetches what Inbound will look at. Returns its place. REQUIRES: secpath.size() <= 1.
-  uint32_t PrefetchInbound(uint8_t interface, const FlowKey& flow,
-                           std::span<const Sa* const> secpath) const {
-    if (bypass_flow_cache_) return 0;
-    const uint32_t place = PlaceOf(interface, flow, secpath);
-    cache_.Prefetch(place);
-    return place;
-  }
+  // True in this batch: Inbound() decides about each packet anew, because keeping costs more.
+  bool keeps_nothing() const { return bypass_flow_cache_; }
 
   FlowCache* cache() { return &cache_; }
 
  private:
-  static uint64_t InboundTag(uint8_t interface, std::span<const Sa* const> secpath) {
-    return secpath.empty() ? interface : secpath[0]->number << 8 | interface;
-  }
-  static uint32_t PlaceOf(uint8_t interface, const FlowKey& flow,
-                          std::span<const Sa* const> secpath) {
-    return FlowCache::PlaceOf(flow, InboundTag(interface, secpath));
-  }
   const FlowDecision& DecideFresh(uint8_t interface, const FlowKey& flow,
                                   std::span<const Sa* const> secpath);
 

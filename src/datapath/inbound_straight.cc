@@ -152,9 +152,9 @@ bool InboundStraight::IsPlain(uint32_t index, const InboundSa& sa) {
   payload_[index] = inside.payload;
   const uint8_t* ip = packet.data() + kEthernetHeader + inside.at;
   if (ip[9] != kProtoTcp && (ip[9] != kProtoUdp || MayBeEsp(ip))) return false;
-  if (!HasManyRuns()) return true;
-  const Sa* const secpath[] = {sa.sa};
-  place_[index] = decider_->PrefetchInbound(interface_, PlainFlow(ip).Key(), secpath);
+  if (!HasManyRuns() || decider_->keeps_nothing()) return true;
+  place_[index] = PlainFlows::Name(PlainFlow(ip), interface_, sa.sa->number).Place();
+  flows_.Prefetch(place_[index]);
   return true;
 }
 
@@ -191,19 +191,32 @@ inline DropReason InboundStraight::Decide(const InboundSa& sa, const PlainFlow& 
                                           uint32_t index) {
   const uint64_t generation = ctx_->path->generation();
   if (&sa == flow_sa_ && flow == flow_ && generation == flow_generation_) return flow_verdict_;
-  const Sa* const secpath[] = {sa.sa};
-  const FlowKey key = flow.Key();
-  const FlowDecision& decision = HasManyRuns()
-                                     ? decider_->InboundAt(place_[index], interface_, key, secpath)
-                                     : decider_->Inbound(interface_, key, secpath);
-  flow_verdict_ = VerdictOf(ctx_, decision);
+  flow_verdict_ = Ask(sa, flow, index, generation);
   if (has_inside_ && flow_verdict_ == DropReason::kNone) {
-    exit_.Look(*ctx_->path, *packet_[index], key);
+    exit_.Look(*ctx_->path, *packet_[index], flow.Key());
   }
   flow_ = flow;
   flow_sa_ = &sa;
   flow_generation_ = generation;
   return flow_verdict_;
+}
+
+DropReason InboundStraight::Ask(const InboundSa& sa, const PlainFlow& flow, uint32_t index,
+                                uint64_t generation) {
+  const bool keeps = !decider_->keeps_nothing();
+  const PlainFlows::Name name(flow, interface_, sa.sa->number);
+  const uint32_t place = HasManyRuns() ? place_[index] : name.Place();
+  if (keeps) {
+    if (const PlainFlows::Entry* known = flows_.Find(place, name, generation)) {
+      known->CountUse(ctx_->now);
+      return DropReason::kNone;
+    }
+  }
+  const Sa* const secpath[] = {sa.sa};
+  const FlowDecision& decision = decider_->Inbound(interface_, flow.Key(), secpath);
+  const DropReason verdict = VerdictOf(ctx_, decision);
+  if (keeps && verdict == DropReason::kNone) flows_.Store(place, name, generation, decision);
+  return verdict;
 }
 
 // Step 8, then steps 9 and 10 for each packet.

@@ -12,6 +12,7 @@
 
 #include "datapath/flow_decider.h"
 #include "datapath/inside_exit.h"
+#include "datapath/plain_flows.h"
 #include "datapath/worker_context.h"
 #include "net/flow_key.h"
 
@@ -22,7 +23,10 @@ class InboundStraight {
  public:
   // All arguments outlive this object. `decider`: of the general way.
   InboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider)
-      : ctx_(context), warm_up_(warm_up), decider_(decider) {}
+      : ctx_(context),
+        warm_up_(warm_up),
+        decider_(decider),
+        flows_(context->path->flow_entries) {}
 
   // `packets`: how many come until the next Begin, from the wire of `interface`.
   void Begin(uint8_t interface, uint32_t packets);
@@ -93,6 +97,7 @@ class InboundStraight {
   uint32_t CompleteRun(const Run& run, uint32_t begin, uint32_t end, PacketBatch* to_host,
                        PacketBatch* inside);
   DropReason Decide(const InboundSa& sa, const PlainFlow& flow, uint32_t index);
+  DropReason Ask(const InboundSa& sa, const PlainFlow& flow, uint32_t index, uint64_t generation);
   // Then hardly any packet has the flow and the SA of the one before, and it pays to prefetch
   // decisions.
   bool HasManyRuns() const { return runs_ > kMaxBatch / 8; }
@@ -100,6 +105,7 @@ class InboundStraight {
   WorkerContext* const ctx_;
   WarmUp* const warm_up_;
   FlowDecider* const decider_;
+  PlainFlows flows_;
   bool open_ = false;     // in this batch
   uint32_t in_vain_ = 0;  // look-ups since the last one that found something
   uint32_t offered_ = 0;  // packets of this batch

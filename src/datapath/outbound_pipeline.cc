@@ -10,7 +10,9 @@ void OutboundPipeline::Run(uint8_t interface, PacketBatch* in) {
 // `inside`: the inside interface that all packets are from; 0: from the host.
 void OutboundPipeline::RunFrom(uint8_t interface, uint8_t inside,
                                std::span<Packet* const> packets) {
-  if (warm_up_.due()) warm_up_.Outbound(*ctx_, interface, packets, admission_.decider());
+  if (warm_up_.due()) {
+    warm_up_.Outbound(*ctx_, interface, packets, admission_.decider(), straight_.flows());
+  }
   admission_.BeginBatch();
   straight_.Begin(interface, inside, static_cast<uint32_t>(packets.size()));
   for (Packet* packet : packets) {

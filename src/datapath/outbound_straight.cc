@@ -43,7 +43,11 @@ bool IsPlain(const OutboundSa& sa) {
 
 OutboundStraight::OutboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider,
                                    const HoldQueue* for_hop)
-    : ctx_(context), warm_up_(warm_up), decider_(decider), for_hop_(for_hop) {
+    : ctx_(context),
+      warm_up_(warm_up),
+      decider_(decider),
+      for_hop_(for_hop),
+      flows_(context->path->flow_entries) {
   view_.flow.family = IpFamily::kV4;
   view_.header_length = kPlainIpv4Header;
   view_.ip_header_length = kPlainIpv4Header;
@@ -76,17 +80,9 @@ void OutboundStraight::Forget() {
 // Steps 2 to 4.
 bool OutboundStraight::Take(Packet* packet) {
   ++offered_;
-  const uint8_t* frame = packet->data();
-  if (!open_ || packet->length < kEthernetHeader ||
-      LoadBe16(frame + kEthernetHeader - 2) != kEtherTypeIpv4) {
-    return false;
-  }
-  const uint8_t* ip = frame + kEthernetHeader;
-  const uint32_t length = PlainV4Length({ip, packet->length - kEthernetHeader});
-  const bool plain = length != 0 && (ip[9] == kProtoTcp || ip[9] == kProtoUdp) &&
-                     packet->tunnel == 0 && packet->gso_type == GsoType::kNone &&
-                     packet->offload.esn_high == 0;  // it has not come back from a device
-  if (!plain || (inside_ != 0 && !MayBeForwarded(ip))) return false;
+  const uint32_t length = open_ ? StraightLength(*packet) : 0;
+  const uint8_t* ip = packet->data() + kEthernetHeader;
+  if (length == 0 || (inside_ != 0 && !MayBeForwarded(ip))) return false;
   const PlainFlow flow(ip);
   const uint64_t generation = ctx_->path->generation();
   if ((flow_ != flow || generation_ != generation) && !Find(flow, generation)) return false;
@@ -104,7 +100,7 @@ bool OutboundStraight::Take(Packet* packet) {
 
 // Step 3, for the first packet of a flow. False: the general way decides.
 bool OutboundStraight::Find(const PlainFlow& flow, uint64_t generation) {
-  if (!Lookup(flow)) {
+  if (!Lookup(flow, generation)) {
     open_ = ++in_vain_ < kPatience;
     return false;
   }
@@ -114,30 +110,37 @@ bool OutboundStraight::Find(const PlainFlow& flow, uint64_t generation) {
   return true;
 }
 
-bool OutboundStraight::Lookup(const PlainFlow& flow) {
-  const FlowKey key = flow.Key();
-  if (!IsFromKnownSource(key)) return false;
+bool OutboundStraight::Lookup(const PlainFlow& flow, uint64_t generation) {
+  if (!IsFromKnownSource(flow)) return false;
+  const PlainFlows::Name name(flow, interface_);
   uint32_t place;
-  if (!warm_up_->PlaceOf(offered_ - 1, &place)) place = FlowCache::PlaceOf(key, interface_);
-  const FlowDecision* known = decider_->KnownOutbound(interface_, key, place);
-  if (known == nullptr || known->action != FlowAction::kProtect || known->acquire ||
-      known->wants_own || known->chain.size != 1) {
-    return false;
-  }
-  OutboundSa* sa = known->chain.sas[0];
-  if ((runs_ == 0 || run_[runs_ - 1].sa != sa) && !OpenRun(sa)) return false;
+  if (!warm_up_->PlaceOf(offered_ - 1, &place)) place = name.Place();
+  const PlainFlows::Entry* known = flows_.Find(place, name, generation);
+  if (known == nullptr) known = Learn(place, name, flow, generation);
+  if (known == nullptr) return false;
+  if ((runs_ == 0 || run_[runs_ - 1].sa != known->sa) && !OpenRun(known->sa)) return false;
   known->CountUse(ctx_->now);
   return true;
 }
 
+// From the general way, which has decided about an earlier packet of the flow.
+const PlainFlows::Entry* OutboundStraight::Learn(uint32_t place, const PlainFlows::Name& name,
+                                                 const PlainFlow& flow, uint64_t generation) {
+  const FlowKey key = flow.Key();
+  const FlowDecision* decision = decider_->KnownOutbound(interface_, key, generation);
+  return decision != nullptr && GoesStraight(key, *decision)
+             ? flows_.Store(place, name, generation, *decision)
+             : nullptr;
+}
+
 // What leaves by a tunnel interface goes the general way, too.
-bool OutboundStraight::IsFromKnownSource(const FlowKey& flow) const {
+bool OutboundStraight::IsFromKnownSource(const PlainFlow& flow) const {
   const DataPath& path = *ctx_->path;
   if (inside_ != 0) {
     uint16_t tunnel = 0;
-    return RouteFromInside(path, inside_, flow, &tunnel) == DropReason::kNone && tunnel == 0;
+    return RouteFromInside(path, inside_, flow.Key(), &tunnel) == DropReason::kNone && tunnel == 0;
   }
-  return path.inside.empty() || !IsUnknownSource(path, path.inside.ScopeOf(interface_), flow);
+  return path.inside.empty() || !IsUnknownSource(path, path.inside.ScopeOf(interface_), flow.Key());
 }
 
 bool OutboundStraight::OpenRun(OutboundSa* sa) {

@@ -13,6 +13,7 @@
 #include "datapath/hold_queue.h"
 #include "datapath/outbound_steps.h"
 #include "datapath/path_ops.h"
+#include "datapath/plain_flows.h"
 #include "datapath/worker_context.h"
 
 namespace cygnet {
@@ -29,7 +30,7 @@ struct OutboundLane {
 // Belongs to one worker.
 class OutboundStraight {
  public:
-  // All arguments outlive this object. `decider`: of the general way, which fills its cache.
+  // All arguments outlive this object. `decider`: of the general way, which decides about flows.
   // `for_hop`: where packets wait on the general way, which none may overtake.
   OutboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider,
                    const HoldQueue* for_hop);
@@ -42,6 +43,7 @@ class OutboundStraight {
   // < kMaxBatch.
   bool Take(Packet* packet);
   uint32_t size() const { return size_; }
+  PlainFlows* flows() { return &flows_; }
   // Protects the packets that Take has taken and sends them.
   void Send();
   // Or gives them back, in order: fn(packet).
@@ -70,8 +72,10 @@ class OutboundStraight {
   static constexpr uint32_t kPatience = 4;
 
   bool Find(const PlainFlow& flow, uint64_t generation);
-  bool Lookup(const PlainFlow& flow);
-  bool IsFromKnownSource(const FlowKey& flow) const;
+  bool Lookup(const PlainFlow& flow, uint64_t generation);
+  const PlainFlows::Entry* Learn(uint32_t place, const PlainFlows::Name& name,
+                                 const PlainFlow& flow, uint64_t generation);
+  bool IsFromKnownSource(const PlainFlow& flow) const;
   bool OpenRun(OutboundSa* sa);
   bool IsAddressed(const Run& run, const OutboundSa& sa) const;
   void Forget();
@@ -85,6 +89,7 @@ class OutboundStraight {
   WarmUp* const warm_up_;
   FlowDecider* const decider_;
   const HoldQueue* const for_hop_;
+  PlainFlows flows_;
   bool open_ = false;     // in this batch
   uint32_t in_vain_ = 0;  // look-ups since the last one that found something
   uint32_t offered_ = 0;  // packets of this batch

@@ -1,16 +1,47 @@
-// Which batches are offered to the straight ways (outbound_straight.h, inbound_straight.h).
+// Which batches, packets and flows are for the straight ways (outbound_straight.h,
+// inbound_straight.h).
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
+#include "base/endian.h"
+#include "datapath/always_passes.h"
 #include "datapath/data_path.h"
+#include "datapath/flow_cache.h"
+#include "net/ethernet.h"
+#include "net/flow_key.h"
+#include "net/ip_protocol.h"
+#include "packet/packet.h"
 
 namespace cygnet {
 
 // While a capture shows both sides of a link, the general way has more to do.
 inline bool MayGoStraight(const DataPath& path, uint32_t packets) {
   return packets >= path.straight_from && path.inner_readers.load(std::memory_order_relaxed) == 0;
+}
+
+// Outbound: length of the IP packet, if it is TCP or UDP in IPv4 without options or VLAN, whole,
+// not for a tunnel interface, and new (not back from a device); otherwise 0.
+inline uint32_t StraightLength(const Packet& packet) {
+  const uint8_t* frame = packet.data();
+  if (packet.length < kEthernetHeader ||
+      LoadBe16(frame + kEthernetHeader - 2) != kEtherTypeIpv4) {
+    return 0;
+  }
+  const uint8_t* ip = frame + kEthernetHeader;
+  const uint32_t length = PlainV4Length({ip, packet.length - kEthernetHeader});
+  const bool plain = length != 0 && (ip[9] == kProtoTcp || ip[9] == kProtoUdp) &&
+                     packet.tunnel == 0 && packet.gso_type == GsoType::kNone &&
+                     packet.offload.esn_high == 0;
+  return plain ? length : 0;
+}
+
+// True if packets of the flow with this decision go the straight way: one SA protects them, and
+// there is nothing to ask key management.
+inline bool GoesStraight(const FlowKey& flow, const FlowDecision& decision) {
+  return decision.action == FlowAction::kProtect && !decision.acquire && !decision.wants_own &&
+         decision.chain.size == 1 && !MayAlwaysPass(flow);
 }
 
 }  // namespace cygnet

@@ -3,8 +3,8 @@
 #include "base/endian.h"
 #include "datapath/flow_decider.h"
 #include "datapath/flow_decision.h"
+#include "datapath/straight_way.h"
 #include "net/ethernet.h"
-#include "net/ip_protocol.h"
 
 namespace cygnet {
 namespace {
@@ -106,52 +106,78 @@ void WarmUp::Inbound(const WorkerContext& ctx, std::span<Packet* const> packets)
 // False: the packet has no flow that can be looked up before the pipeline has seen it.
 bool WarmUp::ReadFlow(const DataPath& path, uint8_t interface, const Packet& packet,
                       Flow* flow) const {
-  const auto type = ParseEtherType(packet.bytes());
-  if (!type || !type->IsIp()) return false;
-  const auto l3 = packet.bytes().subspan(type->l3_offset);
-  const bool plain = type->type == kEtherTypeIpv4 && packet.tunnel == 0 && PlainV4Length(l3) != 0 &&
-                     (l3[9] == kProtoTcp || l3[9] == kProtoUdp);
-  if (plain) {
-    flow->key = PlainFlow(l3.data()).Key();
+  flow->plain = StraightLength(packet) != 0;
+  if (flow->plain) {
+    flow->plain_flow = PlainFlow(packet.data() + kEthernetHeader);
+    flow->name = PlainFlows::Name(flow->plain_flow, interface);
     flow->tag = interface;
+    flow->place = flow->name.Place();
     return true;
   }
-  auto ip = ParseIpPacket(l3);
+  const auto type = ParseEtherType(packet.bytes());
+  if (!type || !type->IsIp()) return false;
+  auto ip = ParseIpPacket(packet.bytes().subspan(type->l3_offset));
   if (!ip || ip->fragment) return false;  // fragments may need reassembly first
   if (packet.tunnel != 0 && !SetTunnelOf(path, packet, &ip->flow)) return false;
   flow->key = ip->flow;
   flow->tag = OutboundTag(interface, *ip);
+  flow->place = FlowCache::PlaceOf(flow->key, flow->tag);
   return true;
 }
 
-void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Packet* const> packets,
-                      FlowDecider* decider) {
-  FlowCache* const cache = decider->cache();
-  const uint64_t generation = ctx.path->generation();
+// Fills flows_ with the flows of the batch, but a flow once where packets of it follow each other.
+// Returns how many.
+uint32_t WarmUp::ReadFlows(const DataPath& path, uint8_t interface,
+                           std::span<Packet* const> packets, const FlowCache& cache,
+                           const PlainFlows& plain) {
   uint32_t n = 0;
   for (const Packet* packet : packets) {
     Flow& flow = flows_[n];
     uint32_t& place = places_[packets_++];
-    if (!ReadFlow(*ctx.path, interface, *packet, &flow)) continue;
-    place = FlowCache::PlaceOf(flow.key, flow.tag);
-    if (n > 0 && place == flows_[n - 1].place && flow.key == flows_[n - 1].key) continue;
-    flow.place = place;
+    if (!ReadFlow(path, interface, *packet, &flow)) continue;
+    place = flow.place;
     flow.sa = nullptr;
-    cache->Prefetch(place);
+    const Flow* before = n > 0 ? &flows_[n - 1] : nullptr;
+    const bool again = before != nullptr && place == before->place && flow.plain == before->plain &&
+                       (flow.plain ? flow.name == before->name : flow.key == before->key);
+    if (again) continue;
     ++n;
+    if (flow.plain) {
+      plain.Prefetch(place);
+    } else {
+      cache.Prefetch(place);
+    }
   }
+  return n;
+}
+
+void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Packet* const> packets,
+                      FlowDecider* decider, PlainFlows* plain) {
+  FlowCache* const cache = decider->cache();
+  const uint64_t generation = ctx.path->generation();
+  const uint32_t n = ReadFlows(*ctx.path, interface, packets, *cache, *plain);
   std::array<Flow*, kMaxBatch> fresh;
   uint32_t size = 0;
   for (Flow& flow : std::span(flows_).first(n)) {
-    const FlowDecision* known = cache->FindAt(flow.place, flow.key, flow.tag, generation);
-    if (known == nullptr) {
+    bool known;
+    if (flow.plain) {
+      const PlainFlows::Entry* entry = plain->Find(flow.place, flow.name, generation);
+      known = entry != nullptr;
+      if (known) flow.sa = entry->sa;
+    } else {
+      const FlowDecision* entry = cache->FindAt(flow.place, flow.key, flow.tag, generation);
+      known = entry != nullptr;
+      if (known && entry->chain.size > 0) flow.sa = entry->chain.sas[0];
+    }
+    if (!known) {
       fresh[size++] = &flow;
-    } else if (known->chain.size > 0) {
-      flow.sa = known->chain.sas[0];
+    } else if (flow.sa != nullptr) {
       PrefetchHalf(flow.sa);
     }
   }
-  if (size > 0) Decide(ctx, ctx.path->interfaces[interface].ifindex, {fresh.data(), size}, decider);
+  if (size > 0) {
+    Decide(ctx, ctx.path->interfaces[interface].ifindex, {fresh.data(), size}, decider, plain);
+  }
   for (const Flow& flow : std::span(flows_).first(n)) {
     if (flow.sa != nullptr) PrefetchBinding(*flow.sa);
   }
@@ -162,14 +188,17 @@ void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Pac
 
 // Makes the decisions that the pipeline would otherwise make one by one.
 void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* const> fresh,
-                    FlowDecider* decider) {
+                    FlowDecider* decider, PlainFlows* plain) {
   const DataPath& path = *ctx.path;
   if (path.PolicyIdle()) return;
   const uint64_t generation = path.generation();
   const uint64_t stamp = DecisionStamp(path);
   std::array<const FlowKey*, kMaxBatch> flows;
   std::array<PolicyMatch, kMaxBatch> matches;
-  for (std::size_t i = 0; i < fresh.size(); ++i) flows[i] = &fresh[i]->key;
+  for (std::size_t i = 0; i < fresh.size(); ++i) {
+    if (fresh[i]->plain) fresh[i]->key = fresh[i]->plain_flow.Key();
+    flows[i] = &fresh[i]->key;
+  }
   path.spd.Lookup(PolicyDirection::kOut, std::span(flows).first(fresh.size()), ifindex, matches);
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     if (matches[i].any()) PrefetchLines(matches[i].first, 3);  // with its template
@@ -181,9 +210,14 @@ void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* c
     Flow* flow = fresh[i];
     IpPacketView ip;  // a whole packet
     ip.flow = flow->key;
-    const FlowDecision& decision =
-        decider->DecideNew(ip, flow->tag, generation, ifindex, matches[i], stamp);
+    const auto [decision, holds] = decider->DecideNew(ip, generation, ifindex, matches[i], stamp);
     if (decision.chain.size > 0) flow->sa = decision.chain.sas[0];
+    if (!holds) continue;
+    if (flow->plain && GoesStraight(flow->key, decision)) {
+      plain->Store(flow->place, flow->name, generation, decision);
+    } else {
+      decider->cache()->Store(flow->key, flow->tag, generation, decision);
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 // WarmUp: prefetches the flows, policies and SAs that a batch will touch, so that cache misses
 // overlap, and decides new flows together. A million SAs do not fit into the CPU's caches, and
 // sequential misses would take longer than the cryptography. It is only a hint: it fills the flow
-// cache, and decides nothing that the pipeline does not check again.
+// caches, and decides nothing that the pipeline does not check again.
 #pragma once
 
 #include <array>
@@ -9,6 +9,7 @@
 #include <span>
 
 #include "datapath/flow_cache.h"
+#include "datapath/plain_flows.h"
 #include "datapath/worker_context.h"
 
 namespace cygnet {
@@ -30,13 +31,14 @@ class WarmUp {
     packets_ = 0;
   }
 
-  // Call before a batch is processed. Outbound() decides new flows and has `decider` store them.
+  // Call before a batch is processed. Outbound() decides new flows and stores them in `plain`, if
+  // they go the straight way, otherwise in the cache of `decider`.
   void Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Packet* const> packets,
-                FlowDecider* decider);
+                FlowDecider* decider, PlainFlows* plain);
   void Inbound(const WorkerContext& ctx, std::span<Packet* const> packets);
 
-  // The place in the flow cache (FlowCache::PlaceOf) of the flow of the batch's packet `index`.
-  // False: Outbound() did not look.
+  // PlainFlows::Name::Place of the flow of the batch's packet `index`, for which StraightLength is
+  // not 0. False: Outbound() did not look.
   bool PlaceOf(uint32_t index, uint32_t* place) const {
     *place = places_[index];
     return index < packets_;
@@ -52,14 +54,19 @@ class WarmUp {
   // Fewer SAs, with about 1200 bytes of an SA, its session and flow, are in the level 2 cache.
   static constexpr std::size_t kManySas = 1024;
   struct Flow {
-    FlowKey key;
-    uint64_t tag = 0;
+    PlainFlow plain_flow;
+    PlainFlows::Name name;  // if plain: of plain_flow
+    FlowKey key;            // otherwise, or once it is needed
+    uint64_t tag = 0;       // of the FlowCache
     uint32_t place = 0;
+    bool plain = false;
     const OutboundSa* sa = nullptr;
   };
   bool ReadFlow(const DataPath& path, uint8_t interface, const Packet& packet, Flow* flow) const;
+  uint32_t ReadFlows(const DataPath& path, uint8_t interface, std::span<Packet* const> packets,
+                     const FlowCache& cache, const PlainFlows& plain);
   void Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* const> fresh,
-              FlowDecider* decider);
+              FlowDecider* decider, PlainFlows* plain);
 
   bool due_ = false;
   uint32_t runs_ = 0;

@@ -1,0 +1,117 @@
+// PlainFlows: the flows of plain IPv4 (PlainFlow) that one worker lets go the straight way in one
+// direction. FlowCache knows every flow and all that can be decided about it, in three cache lines;
+// this is the one case that nearly every packet is, in one line. With many flows a packet waits for
+// each line that it touches.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <vector>
+
+#include "base/check.h"
+#include "base/hash_seed.h"
+#include "base/huge_memory.h"
+#include "base/ids.h"
+#include "datapath/flow_cache.h"
+#include "net/flow_key.h"
+
+namespace cygnet {
+
+class PlainFlows {
+ public:
+  // What a flow is looked up by: what its packets show, and where they came from.
+  struct Name {
+    uint64_t addresses = 0;
+    uint64_t rest = 0;       // ports, protocol, interface
+    uint64_t opened_by = 0;  // Sa::number; 0: outbound
+
+    Name() = default;
+    Name(const PlainFlow& flow, uint8_t interface, uint64_t sa_number = 0)
+        : addresses(flow.addresses),
+          rest(uint64_t{flow.ports} | uint64_t{flow.proto} << 32 | uint64_t{interface} << 40),
+          opened_by(sa_number) {}
+    bool operator==(const Name& other) const {
+      return ((addresses ^ other.addresses) | (rest ^ other.rest) |
+              (opened_by ^ other.opened_by)) == 0;
+    }
+    // A hash, which tells where the flow is.
+    uint32_t Place() const {
+      const uint64_t hash = SeededHash(addresses, rest ^ opened_by << 20);
+      return static_cast<uint32_t>(hash ^ hash >> 32);
+    }
+  };
+
+  struct alignas(kCacheLine) Entry {
+    Name name;
+    uint64_t generation = 0;   // DataPath::generation(); 0: empty
+    OutboundSa* sa = nullptr;  // outbound: the one that protects the flow
+    // The policies that note their use, then nullptr.
+    std::array<Policy*, 3> used{};
+
+    void CountUse(uint64_t now) const {
+      for (Policy* policy : used) {
+        if (policy == nullptr) return;
+        policy->Touch(now);
+      }
+    }
+  };
+  static_assert(sizeof(Entry) == kCacheLine);
+
+  // `cache_entries`: of the FlowCache beside it; a power of two.
+  explicit PlainFlows(uint32_t cache_entries)
+      : mask_(SetsFor(cache_entries) - 1), sets_(SetsFor(cache_entries)) {
+    CYGNET_CHECK(std::has_single_bit(cache_entries));
+  }
+  // Bytes of memory beside a FlowCache with this many entries.
+  static constexpr uint64_t BytesFor(uint32_t cache_entries) {
+    return uint64_t{SetsFor(cache_entries)} * sizeof(Set);
+  }
+
+  void Prefetch(uint32_t place) const { __builtin_prefetch(&sets_[place & mask_]); }
+  // nullptr: not known. `place`: name.Place(). Valid until the next Store.
+  const Entry* Find(uint32_t place, const Name& name, uint64_t generation) const {
+    for (const Entry& entry : sets_[place & mask_].ways) {
+      if (entry.name == name && entry.generation == generation) return &entry;
+    }
+    return nullptr;
+  }
+  // Keeps a decision that lets the packets pass, outbound by one SA. Returns nullptr if it has more
+  // policies than an entry. `generation`: from before the decision.
+  const Entry* Store(uint32_t place, const Name& name, uint64_t generation,
+                     const FlowDecision& decision) {
+    Entry kept{.name = name, .generation = generation, .sa = decision.chain.sas[0]};
+    std::size_t n = 0;
+    for (Policy* policy : {decision.policy, decision.second, decision.forward.first,
+                           decision.forward.second}) {
+      if (policy == nullptr) continue;
+      if (n == kept.used.size()) return nullptr;
+      kept.used[n++] = policy;
+    }
+    Entry* const entry = PlaceFor(&sets_[place & mask_], generation);
+    *entry = kept;
+    return entry;
+  }
+
+ private:
+  static constexpr uint32_t kWays = 2;
+  // Many flows are what this is for, and an entry is small.
+  static constexpr uint32_t SetsFor(uint32_t cache_entries) { return cache_entries * 4 / kWays; }
+  struct Set {
+    std::array<Entry, kWays> ways;
+  };
+
+  // One that is out of date; otherwise both take turns.
+  Entry* PlaceFor(Set* set, uint64_t generation) {
+    for (Entry& entry : set->ways) {
+      if (entry.generation != generation) return &entry;
+    }
+    return &set->ways[++turn_ % kWays];
+  }
+
+  const uint32_t mask_;
+  uint32_t turn_ = 0;
+  std::vector<Set, HugeAllocator<Set>> sets_;
+};
+
+}  // namespace cygnet
