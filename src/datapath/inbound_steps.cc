@@ -27,6 +27,15 @@ void CommitReplay(WorkerContext* ctx, InboundSa* sa, std::span<const uint64_t> s
 
 void ChargeOpened(WorkerContext* ctx, const InboundSa& sa, std::span<const uint32_t> sizes,
                   std::span<DropReason> verdict) {
+  uint32_t packets = 0;
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < sizes.size(); ++i) {
+    if (verdict[i] != DropReason::kNone) continue;
+    ++packets;
+    bytes += sizes[i];
+  }
+  Lifetime& lifetime = sa.sa->lifetime();
+  if (lifetime.ChargeUnlimited(packets, bytes, ctx->now, ctx->path->chargers())) return;
   std::array<uint32_t, kMaxBatch> charged;
   std::array<uint8_t, kMaxBatch> index;
   uint32_t n = 0;
@@ -36,8 +45,7 @@ void ChargeOpened(WorkerContext* ctx, const InboundSa& sa, std::span<const uint3
     charged[n++] = sizes[i];
   }
   if (n == 0) return;
-  const auto charge =
-      sa.sa->lifetime().Charge({charged.data(), n}, ctx->now, ctx->path->chargers());
+  const auto charge = lifetime.Charge({charged.data(), n}, ctx->now, ctx->path->chargers());
   if (charge.soft_hit) {
     ctx->Report({.kind = DataPathEvent::Kind::kSoftLimit, .sa_number = sa.sa->number});
   }

@@ -203,19 +203,19 @@ inline DropReason InboundStraight::Decide(const InboundSa& sa, const PlainFlow& 
 
 DropReason InboundStraight::Ask(const InboundSa& sa, const PlainFlow& flow, uint32_t index,
                                 uint64_t generation) {
-  const bool keeps = !decider_->keeps_nothing();
+  const Sa* const secpath[] = {sa.sa};
+  if (decider_->keeps_nothing()) {
+    return VerdictOf(ctx_, decider_->Inbound(interface_, flow.Key(), secpath));
+  }
   const PlainFlows::Name name(flow, interface_, sa.sa->number);
   const uint32_t place = HasManyRuns() ? place_[index] : name.Place();
-  if (keeps) {
-    if (const PlainFlows::Entry* known = flows_.Find(place, name, generation)) {
-      known->CountUse(ctx_->now);
-      return DropReason::kNone;
-    }
+  if (const PlainFlows::Entry* known = flows_.Find(place, name, generation)) {
+    known->CountUse(ctx_->now);
+    return DropReason::kNone;
   }
-  const Sa* const secpath[] = {sa.sa};
   const FlowDecision& decision = decider_->Inbound(interface_, flow.Key(), secpath);
   const DropReason verdict = VerdictOf(ctx_, decision);
-  if (keeps && verdict == DropReason::kNone) flows_.Store(place, name, generation, decision);
+  if (verdict == DropReason::kNone) flows_.Store(place, name, generation, decision);
   return verdict;
 }
 

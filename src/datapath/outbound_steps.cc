@@ -30,6 +30,17 @@ bool IsUnknownSource(const DataPath& path, InsideScope scope, const FlowKey& flo
          !path.host_addresses().Contains(flow.saddr, flow.family);
 }
 
+void ReportNumbers(WorkerContext* ctx, const OutboundSa& sa, RunGrant* grant) {
+  const auto report = [&](DataPathEvent::Kind kind) {
+    ctx->Report({.kind = kind, .sa_number = sa.sa->number});
+  };
+  if (grant->range.low) report(DataPathEvent::Kind::kNumbersLow);
+  if (grant->range.count < grant->charged && sa.sequence.exhausted()) {
+    report(DataPathEvent::Kind::kSequenceExhausted);
+    grant->without_number = DropReason::kOutSequence;
+  }
+}
+
 RunGrant ChargeAndReserve(WorkerContext* ctx, OutboundSa* sa, std::span<const uint32_t> sizes) {
   const auto report = [&](DataPathEvent::Kind kind) {
     ctx->Report({.kind = kind, .sa_number = sa->sa->number});
@@ -37,13 +48,7 @@ RunGrant ChargeAndReserve(WorkerContext* ctx, OutboundSa* sa, std::span<const ui
   const auto charge = sa->sa->lifetime().Charge(sizes, ctx->now, ctx->path->chargers());
   if (charge.soft_hit) report(DataPathEvent::Kind::kSoftLimit);
   if (charge.hard_hit) report(DataPathEvent::Kind::kHardLimit);
-  RunGrant grant{.range = sa->sequence.Reserve(charge.allowed), .charged = charge.allowed};
-  if (grant.range.low) report(DataPathEvent::Kind::kNumbersLow);
-  if (grant.range.count < charge.allowed && sa->sequence.exhausted()) {
-    report(DataPathEvent::Kind::kSequenceExhausted);
-    grant.without_number = DropReason::kOutSequence;
-  }
-  return grant;
+  return ReserveNumbers(ctx, sa, charge.allowed);
 }
 
 DropReason FinishSealed(WorkerContext* ctx, const OutboundSa& sa, const SaBinding* binding,

@@ -33,9 +33,18 @@ struct RunGrant {
   }
 };
 
+// Tells control what the counter of `grant` needs, and `grant` why there are no more numbers.
+void ReportNumbers(WorkerContext* ctx, const OutboundSa& sa, RunGrant* grant);
+
 // Step 6. `sizes`: bytes that the lifetime counts, of each packet of the run. Reports the limits
 // that it meets.
 RunGrant ChargeAndReserve(WorkerContext* ctx, OutboundSa* sa, std::span<const uint32_t> sizes);
+// Its second half, for packets that are charged.
+inline RunGrant ReserveNumbers(WorkerContext* ctx, OutboundSa* sa, uint32_t charged) {
+  RunGrant grant{.range = sa->sequence.Reserve(charged), .charged = charged};
+  if (grant.range.low || grant.range.count < charged) ReportNumbers(ctx, *sa, &grant);
+  return grant;
+}
 
 // Step 8: a packet that an engine of `binding` sealed must show it. On kNone it is proven.
 // `binding`: nullptr if unknown.

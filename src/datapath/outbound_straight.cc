@@ -86,7 +86,8 @@ bool OutboundStraight::Take(Packet* packet) {
   const PlainFlow flow(ip);
   const uint64_t generation = ctx_->path->generation();
   if ((flow_ != flow || generation_ != generation) && !Find(flow, generation)) return false;
-  if (length > run_[runs_ - 1].longest) return false;
+  Run* const run = &run_[runs_ - 1];
+  if (length > run->longest) return false;
   packet->l3_offset = kEthernetHeader;
   packet->TrimTo(kEthernetHeader + length);
   if (packet->csum_partial && !FinishChecksum(packet)) return false;
@@ -95,6 +96,8 @@ bool OutboundStraight::Take(Packet* packet) {
                      .tos = ip[1],
                      .dont_fragment = (ip[6] & 0x40) != 0,
                      .verdict = DropReason::kNone};
+  run->bytes += length;
+  run->end = static_cast<uint8_t>(size_);
   return true;
 }
 
@@ -162,7 +165,8 @@ bool OutboundStraight::OpenRun(OutboundSa* sa) {
   run->sa = sa;
   run->binding = binding;
   run->departure = 0;
-  run->begin = static_cast<uint8_t>(size_);
+  run->begin = run->end = static_cast<uint8_t>(size_);
+  run->bytes = 0;
   generation_ = 0;  // the last flow is of another run
   ++runs_;
   return true;
@@ -171,11 +175,6 @@ bool OutboundStraight::OpenRun(OutboundSa* sa) {
 // Packets of inside interfaces have no Ethernet header that names the next hop.
 bool OutboundStraight::IsAddressed(const Run& run, const OutboundSa& sa) const {
   return run.next_hop_known && sa.mode == SaMode::kTunnel && !for_hop_->Holds(sa.sa->number);
-}
-
-std::span<OutboundLane> OutboundStraight::LanesOf(uint32_t run) {
-  const uint32_t end = run + 1 < runs_ ? run_[run + 1].begin : size_;
-  return std::span(lanes_).subspan(run_[run].begin, end - run_[run].begin);
 }
 
 void OutboundStraight::Send() {
@@ -188,8 +187,13 @@ void OutboundStraight::Send() {
 }
 
 RunGrant OutboundStraight::Grant(const Run& run, std::span<const OutboundLane> lanes) const {
-  std::array<uint32_t, kMaxBatch> sizes;
+  const auto packets = static_cast<uint32_t>(lanes.size());
   const uint32_t outside = Outside(*run.sa);
+  if (run.sa->sa->lifetime().ChargeUnlimited(packets, run.bytes - packets * outside, ctx_->now,
+                                             ctx_->path->chargers())) {
+    return ReserveNumbers(ctx_, run.sa, packets);
+  }
+  std::array<uint32_t, kMaxBatch> sizes;
   for (std::size_t i = 0; i < lanes.size(); ++i) sizes[i] = lanes[i].length - outside;
   return ChargeAndReserve(ctx_, run.sa, {sizes.data(), lanes.size()});
 }
@@ -198,7 +202,7 @@ RunGrant OutboundStraight::Grant(const Run& run, std::span<const OutboundLane> l
 void OutboundStraight::Seal(uint32_t number) {
   Run* run = &run_[number];
   const OutboundSa& sa = *run->sa;
-  const std::span<OutboundLane> lanes = LanesOf(number);
+  const std::span<OutboundLane> lanes = LanesOf(*run);
   if (lanes.empty()) return;
   warm_up_->CountRun();
   const RunGrant grant = Grant(*run, lanes);
@@ -250,7 +254,7 @@ void OutboundStraight::DepartBy(uint8_t egress) {
     const Run& run = run_[number];
     if (run.egress != egress) continue;
     order_.Reach(run.departure, send);
-    for (OutboundLane& lane : LanesOf(number)) {
+    for (OutboundLane& lane : LanesOf(run)) {
       Packet* packet = lane.packet;
       if (lane.verdict == DropReason::kNone) {
         lane.verdict = packet->offload.status == OffloadStatus::kSealed

@@ -66,6 +66,8 @@ class OutboundStraight {
     uint8_t egress;
     uint8_t departure;  // Departures::Add; 0: leaves in any order
     uint8_t begin;      // its first lane
+    uint8_t end;
+    uint32_t bytes;     // of all its packets
   };
 
   // Packets of a batch whose look-up was in vain before none is offered any more.
@@ -79,7 +81,9 @@ class OutboundStraight {
   bool OpenRun(OutboundSa* sa);
   bool IsAddressed(const Run& run, const OutboundSa& sa) const;
   void Forget();
-  std::span<OutboundLane> LanesOf(uint32_t run);
+  std::span<OutboundLane> LanesOf(const Run& run) {
+    return {lanes_.data() + run.begin, static_cast<std::size_t>(run.end - run.begin)};
+  }
   void Seal(uint32_t run);
   RunGrant Grant(const Run& run, std::span<const OutboundLane> lanes) const;
   void Depart();

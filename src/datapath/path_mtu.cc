@@ -160,13 +160,4 @@ bool LearnPathMtu(OutboundSa* sa, uint32_t mtu, uint32_t wire_mtu, uint64_t now)
   return true;
 }
 
-uint32_t EffectivePathMtu(const OutboundSa& sa, uint32_t wire_mtu, uint64_t now) {
-  const uint32_t learnt = sa.path_mtu.load(std::memory_order_relaxed);
-  if (learnt == 0 || learnt >= wire_mtu) return wire_mtu;
-  const uint64_t until = sa.path_mtu_until.load(std::memory_order_relaxed);
-  // An end further ahead than kPathMtuSeconds means that the wall clock was set back.
-  const bool holds = now < until && until - now <= kPathMtuSeconds;
-  return holds ? learnt : wire_mtu;
-}
-
 }  // namespace cygnet

@@ -5,14 +5,9 @@
 namespace cygnet::esp {
 namespace {
 
-// The largest payload that fits `space` bytes in whole blocks together with the trailer; 0 if none
-// does. Blocks are powers of two (PadFor), so that no division is needed: each run asks.
-uint32_t LargestPayload(const OutboundSa& sa, uint32_t space) {
-  const uint32_t text = space & ~(sa.layout.align - 1u);
-  return text > kTrailer ? text - kTrailer : 0;
-}
-
 uint32_t LessOrZero(uint32_t a, uint32_t b) { return a > b ? a - b : 0; }
+
+}  // namespace
 
 // Linux computes its value as if the inner header were as long as the outer one and, for IPv4, as
 // if the pseudo-header were always present. With IPv6 inside, that is up to 20 bytes too little, so
@@ -34,8 +29,6 @@ uint32_t BeetInnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_he
   const uint32_t as_linux = linux_payload + outer;
   return sa.family == IpFamily::kV6 ? as_linux : std::min(as_linux, fits);
 }
-
-}  // namespace
 
 uint32_t TfcPadding(const OutboundSa& sa, uint32_t inner_length, uint32_t path_mtu) {
   if (sa.tfc_pad == 0) return 0;
@@ -60,14 +53,6 @@ uint32_t WireLength(const OutboundSa& sa, uint32_t inner_length, uint32_t inner_
 
 uint32_t Overhead(const OutboundSa& sa, uint32_t inner_length, uint32_t inner_header) {
   return WireLength(sa, inner_length, inner_header) - inner_length;
-}
-
-uint32_t InnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_header) {
-  if (sa.mode == SaMode::kBeet) return BeetInnerMtu(sa, path_mtu, inner_header);
-  const uint32_t outside = sa.mode == SaMode::kTunnel ? 0 : inner_header;
-  const uint32_t fixed = outside + FrontLength(sa) + sa.layout.icv;
-  const uint32_t payload = LargestPayload(sa, LessOrZero(path_mtu, fixed));
-  return payload == 0 ? 0 : outside + payload;
 }
 
 }  // namespace cygnet::esp

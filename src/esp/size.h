@@ -73,6 +73,26 @@ uint32_t Overhead(const OutboundSa& sa, uint32_t inner_length, uint32_t inner_he
 // (xfrm_state_mtu). BEET mode with IPv4 inside uses Linux's value, too. It wastes a little space,
 // because Linux always reserves the options' pseudo-header. 4-in-6 it may exceed the path by up to
 // 4 bytes, and then the outer packet is fragmented; 4-in-4 it never exceeds what fits.
-uint32_t InnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_header);
+inline uint32_t InnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_header);
+
+// --- Implementation ---
+
+// The largest payload that fits `space` bytes in whole blocks together with the trailer; 0 if none
+// does. Blocks are powers of two (PadFor), so that no division is needed: each run asks.
+inline uint32_t LargestPayload(const OutboundSa& sa, uint32_t space) {
+  const uint32_t text = space & ~(sa.layout.align - 1u);
+  return text > kTrailer ? text - kTrailer : 0;
+}
+
+// InnerMtu in BEET mode.
+uint32_t BeetInnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_header);
+
+inline uint32_t InnerMtu(const OutboundSa& sa, uint32_t path_mtu, uint32_t inner_header) {
+  if (sa.mode == SaMode::kBeet) return BeetInnerMtu(sa, path_mtu, inner_header);
+  const uint32_t outside = sa.mode == SaMode::kTunnel ? 0 : inner_header;
+  const uint32_t fixed = outside + FrontLength(sa) + sa.layout.icv;
+  const uint32_t payload = LargestPayload(sa, path_mtu > fixed ? path_mtu - fixed : 0);
+  return payload == 0 ? 0 : outside + payload;
+}
 
 }  // namespace cygnet::esp

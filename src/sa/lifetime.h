@@ -31,13 +31,20 @@ class Lifetime {
   enum class Workers : uint8_t { kOne, kMany };
   ChargeResult Charge(std::span<const uint32_t> sizes, uint64_t now,
                       Workers workers = Workers::kMany) {
-    if (!unlimited_.load(std::memory_order_acquire)) return ChargeLimited(sizes, now);
     uint64_t total = 0;
     for (const uint32_t size : sizes) total += size;
-    Count(total, workers, &bytes_);
-    Count(sizes.size(), workers, &packets_);
-    if (!sizes.empty()) NoteUse(now);
-    return {.allowed = static_cast<uint32_t>(sizes.size())};
+    const auto packets = static_cast<uint32_t>(sizes.size());
+    if (!ChargeUnlimited(packets, total, now, workers)) return ChargeLimited(sizes, now);
+    return {.allowed = packets};
+  }
+  // Worker: charges so many packets and bytes if the SA has no limit of either; else it does
+  // nothing and returns false.
+  bool ChargeUnlimited(uint32_t packets, uint64_t bytes, uint64_t now, Workers workers) {
+    if (!unlimited_.load(std::memory_order_acquire)) return false;
+    Count(bytes, workers, &bytes_);
+    Count(packets, workers, &packets_);
+    if (packets != 0) NoteUse(now);
+    return true;
   }
 
   // Worker: true if a run of so many packets and bytes meets no limit, as far as this worker knows.

@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 
 #include "base/boxed.h"
@@ -40,24 +41,25 @@ EspLayout LayoutOf(const SaSpec& spec);
 std::array<uint8_t, 4> SaltOf(const SaSpec& spec);
 
 // Next hop of the outer packet, from the kernel's FIB and neighbour tables. One word, so that
-// workers read it atomically: MAC in the low 48 bits, interface + 1 above, 0 = unknown.
+// workers read it atomically: the bytes of the MAC as in memory, then interface + 1; 0 = unknown.
 class NextHop {
  public:
   void Set(const MacAddress& mac, uint8_t interface) {
-    uint64_t word = uint64_t{interface} + 1;
-    for (const uint8_t byte : mac) word = word << 8 | byte;
-    word_.store(word, std::memory_order_relaxed);
+    uint64_t word = 0;
+    std::memcpy(&word, mac.data(), mac.size());
+    word_.store(word | (uint64_t{interface} + 1) << kInterfaceShift, std::memory_order_relaxed);
   }
   void Clear() { word_.store(0, std::memory_order_relaxed); }
   bool Get(MacAddress* mac, uint8_t* interface) const {
-    uint64_t word = word_.load(std::memory_order_relaxed);
+    const uint64_t word = word_.load(std::memory_order_relaxed);
     if (word == 0) return false;
-    for (int i = 5; i >= 0; --i, word >>= 8) (*mac)[static_cast<std::size_t>(i)] = word & 0xff;
-    *interface = static_cast<uint8_t>(word - 1);
+    std::memcpy(mac->data(), &word, mac->size());
+    *interface = static_cast<uint8_t>((word >> kInterfaceShift) - 1);
     return true;
   }
 
  private:
+  static constexpr int kInterfaceShift = 48;  // little-endian: the MAC is in the low bits
   std::atomic<uint64_t> word_{0};
 };
 
