@@ -43,14 +43,15 @@ void InboundPipeline::Run(uint8_t interface, PacketBatch* in) {
   decider_.BeginInboundBatch();
   if (warm_up_.due()) warm_up_.Inbound(*ctx_, in->packets());
   straight_.Begin(interface, in->size());
-  for (Packet* packet : in->packets()) {
-    packet->interface = interface;
-    if (straight_.Take(packet)) continue;
+  for (Packet* packet : in->packets()) packet->interface = interface;
+  for (std::span<Packet* const> left = in->packets(); !left.empty();) {
+    left = left.subspan(straight_.Take(left));
     GoStraight();
-    AdmitArrived(packet);
+    if (left.empty()) break;
+    AdmitArrived(left.front());
+    left = left.subspan(1);
   }
   in->ReleaseAll();
-  GoStraight();
   Finish();
   warm_up_.EndBatch(*ctx_->path);
 }

@@ -27,6 +27,20 @@ bool IsPlainSa(const InboundSa& sa) {
 
 uint32_t PayloadAt(const InboundSa& sa) { return kOuterHeader + kEspHeader + sa.layout.iv; }
 
+// Length of the IP packet, if it is ESP in IPv4 without options, whole, and not opened yet;
+// otherwise 0.
+uint32_t StraightEspLength(const Packet& packet) {
+  const uint8_t* frame = packet.data();
+  if (packet.length < kEthernetHeader || LoadBe16(frame + kEthernetHeader - 2) != kEtherTypeIpv4) {
+    return 0;
+  }
+  const uint8_t* ip = frame + kEthernetHeader;
+  const uint32_t length = PlainV4Length({ip, packet.length - kEthernetHeader});
+  const bool plain = length != 0 && ip[9] == kProtoEsp && packet.gso_type == GsoType::kNone &&
+                     packet.offload.status == OffloadStatus::kNone;
+  return plain ? length : 0;
+}
+
 uint32_t Raw(const uint8_t* at) {
   uint32_t word;
   std::memcpy(&word, at, sizeof(word));
@@ -38,10 +52,12 @@ uint32_t Raw(const uint8_t* at) {
 void InboundStraight::Begin(uint8_t interface, uint32_t packets) {
   open_ = MayGoStraight(*ctx_->path, packets);
   in_vain_ = 0;
-  offered_ = 0;
+  at_ = 0;
   interface_ = interface;
   has_inside_ = !ctx_->path->inside.empty();
   flow_sa_ = nullptr;
+  esp_port_ = 0;
+  may_be_esp_ = false;  // of port 0
   Forget();
 }
 
@@ -51,35 +67,34 @@ void InboundStraight::Forget() {
 }
 
 // Steps 2 and 3.
-bool InboundStraight::Take(Packet* packet) {
-  ++offered_;
-  const uint8_t* frame = packet->data();
-  if (!open_ || packet->length < kEthernetHeader ||
-      LoadBe16(frame + kEthernetHeader - 2) != kEtherTypeIpv4) {
-    return false;
-  }
-  const uint8_t* ip = frame + kEthernetHeader;
-  const uint32_t length = PlainV4Length({ip, packet->length - kEthernetHeader});
-  if (length < kOuterHeader + kEspHeader || ip[9] != kProtoEsp ||
-      packet->gso_type != GsoType::kNone || packet->offload.status != OffloadStatus::kNone) {
-    return false;
-  }
-  const uint32_t spi = Raw(ip + kOuterHeader);
-  const uint32_t daddr = Raw(ip + 16);
+uint32_t InboundStraight::Take(std::span<Packet* const> left) {
   const uint64_t generation = ctx_->path->generation();
-  const bool same = spi == spi_ && daddr == daddr_ && generation == generation_;
-  if (!same && !Find(spi, daddr, generation)) return false;
-  if (length < run_[runs_ - 1].least) return false;
-  packet->l3_offset = kEthernetHeader;
-  packet->TrimTo(kEthernetHeader + length);
-  low_[size_] = LoadBe32(ip + kOuterHeader + 4);
-  packet_[size_++] = packet;
-  run_[runs_ - 1].end = static_cast<uint8_t>(size_);
-  return true;
+  const uint32_t first = at_;
+  uint32_t n = 0;
+  for (; open_ && n < left.size(); ++n) {
+    Packet* packet = left[n];
+    const uint32_t length = StraightEspLength(*packet);
+    if (length < kOuterHeader + kEspHeader) break;
+    const uint8_t* ip = packet->data() + kEthernetHeader;
+    const uint32_t spi = Raw(ip + kOuterHeader);
+    const uint32_t daddr = Raw(ip + 16);
+    at_ = first + n;
+    const bool same = spi == spi_ && daddr == daddr_ && generation == generation_;
+    if (!same && !Find(spi, daddr, generation)) break;
+    Run* const run = &run_[runs_ - 1];
+    if (length < run->least) break;
+    packet->l3_offset = kEthernetHeader;
+    packet->TrimTo(kEthernetHeader + length);
+    low_[size_] = LoadBe32(ip + kOuterHeader + 4);
+    packet_[size_++] = packet;
+    run->end = static_cast<uint8_t>(size_);
+  }
+  at_ = first + n + 1;
+  return n;
 }
 
 // False: the general way finds out why not.
-bool InboundStraight::Find(uint32_t spi, uint32_t daddr, uint64_t generation) {
+[[gnu::noinline]] bool InboundStraight::Find(uint32_t spi, uint32_t daddr, uint64_t generation) {
   if (!Lookup(spi, daddr)) {
     open_ = ++in_vain_ < kPatience;
     return false;
@@ -109,8 +124,25 @@ bool InboundStraight::Lookup(uint32_t spi, uint32_t daddr) {
 const Sa* InboundStraight::SaOf(uint32_t spi, uint32_t daddr) const {
   const DataPath& path = *ctx_->path;
   const Sad::InboundName name(Spi(ByteSwap(spi)), IpAddress::V4(&daddr), IpFamily::kV4, kProtoEsp);
-  const Sa* known = warm_up_->SaOf(offered_ - 1, path.generation());
+  const Sa* known = warm_up_->SaOf(at_, path.generation());
   return known != nullptr && name.Names(*known) ? known : path.sad.LookupInbound(name);
+}
+
+// True if the packet is open, and what was inside needs nothing special. Reads its payload's
+// length.
+[[gnu::always_inline]] inline bool InboundStraight::IsPlain(uint32_t index, const InboundSa& sa) {
+  if (verdict_[index] != DropReason::kNone) return false;
+  const Packet& packet = *packet_[index];
+  const esp::PlainInside inside = esp::ReadPlainInside(sa, packet, kOuterHeader);
+  if (inside.length == 0) return false;
+  payload_[index] = inside.payload;
+  const uint8_t* ip = packet.data() + kEthernetHeader + inside.at;
+  const bool tcp = ip[9] == kProtoTcp;
+  if (!tcp && (ip[9] != kProtoUdp || MayBeEsp(LoadBe16(ip + kOuterHeader + 2)))) return false;
+  if (!HasManyRuns() || decider_->keeps_nothing()) return true;
+  place_[index] = PlainFlows::Name(PlainFlow(ip), interface_, sa.sa->number).Place();
+  flows_.Prefetch(place_[index]);
+  return true;
 }
 
 void InboundStraight::Open() {
@@ -142,26 +174,12 @@ void InboundStraight::OpenRun(const Run& run) {
   }
 }
 
-// True if the packet is open, and what was inside needs nothing special. Reads its payload's
-// length.
-bool InboundStraight::IsPlain(uint32_t index, const InboundSa& sa) {
-  if (verdict_[index] != DropReason::kNone) return false;
-  const Packet& packet = *packet_[index];
-  const esp::PlainInside inside = esp::ReadPlainInside(sa, packet, kOuterHeader);
-  if (inside.length == 0) return false;
-  payload_[index] = inside.payload;
-  const uint8_t* ip = packet.data() + kEthernetHeader + inside.at;
-  if (ip[9] != kProtoTcp && (ip[9] != kProtoUdp || MayBeEsp(ip))) return false;
-  if (!HasManyRuns() || decider_->keeps_nothing()) return true;
-  place_[index] = PlainFlows::Name(PlainFlow(ip), interface_, sa.sa->number).Place();
-  flows_.Prefetch(place_[index]);
-  return true;
-}
-
-// UDP to a port that carries ESP.
-bool InboundStraight::MayBeEsp(const uint8_t* ip) const {
+// Whether UDP to this port carries ESP.
+bool InboundStraight::LookForEsp(uint16_t port) {
   const auto ports = ctx_->path->encap_ports();
-  return std::binary_search(ports.begin(), ports.end(), LoadBe16(ip + kOuterHeader + 2));
+  esp_port_ = port;
+  may_be_esp_ = std::binary_search(ports.begin(), ports.end(), port);
+  return may_be_esp_;
 }
 
 InboundStraight::Part InboundStraight::PartFrom(uint32_t begin) const {
@@ -186,11 +204,9 @@ uint32_t InboundStraight::Complete(const Part& part, PacketBatch* to_host, Packe
   return tcp;
 }
 
-// Packets of a flow mostly follow each other.
-inline DropReason InboundStraight::Decide(const InboundSa& sa, const PlainFlow& flow,
-                                          uint32_t index) {
-  const uint64_t generation = ctx_->path->generation();
-  if (&sa == flow_sa_ && flow == flow_ && generation == flow_generation_) return flow_verdict_;
+// Step 10 for the first packet of a flow.
+DropReason InboundStraight::Decide(const InboundSa& sa, PlainFlow flow, uint32_t index,
+                                   uint64_t generation) {
   flow_verdict_ = Ask(sa, flow, index, generation);
   if (has_inside_ && flow_verdict_ == DropReason::kNone) {
     exit_.Look(*ctx_->path, *packet_[index], flow.Key());
@@ -227,26 +243,33 @@ uint32_t InboundStraight::CompleteRun(const Run& run, uint32_t begin, uint32_t e
   const std::span<DropReason> verdicts = std::span(verdict_).subspan(begin, n);
   CommitReplay(ctx_, run.sa, std::span(seq_).subspan(begin, n), verdicts);
   ChargeOpened(ctx_, sa, std::span(payload_).subspan(begin, n), verdicts);
+  const uint64_t generation = ctx_->path->generation();
+  const uint32_t payload_at = PayloadAt(sa);
+  const bool has_inside = has_inside_;
   uint32_t tcp = 0;
   for (uint32_t i = begin; i < end; ++i) {
     Packet* packet = packet_[i];
     DropReason reason = verdict_[i];
+    PlainFlow flow;
     if (reason == DropReason::kNone) {
       const uint8_t* outer = packet->data() + kEthernetHeader;
-      const uint8_t* inner = outer + PayloadAt(sa);
-      esp::StripTunnel(sa, outer[1], PayloadAt(sa), LoadBe16(inner + 2), IpFamily::kV4, packet);
+      const uint8_t* inner = outer + payload_at;
+      flow = PlainFlow(inner);
+      esp::StripTunnel(sa, outer[1], payload_at, LoadBe16(inner + 2), IpFamily::kV4, packet);
       packet->offload = OffloadMeta{};
       packet->csum_partial = false;  // it referred to the outer packet's checksum
-      reason = Decide(sa, PlainFlow(inner), i);
+      // Packets of a flow mostly follow each other.
+      const bool same = &sa == flow_sa_ && flow == flow_ && generation == flow_generation_;
+      reason = same ? flow_verdict_ : Decide(sa, flow, i, generation);
     }
     if (reason != DropReason::kNone) {
       sa.sa->CountDrop(reason);
       ctx_->sink.Drop(packet, reason);
-    } else if (has_inside_ && exit_.Leave(ctx_, packet->length - kEthernetHeader, true, packet)) {
+    } else if (has_inside && exit_.Leave(ctx_, packet->length - kEthernetHeader, true, packet)) {
       inside->Push(packet);
     } else {
       to_host->Push(packet);
-      tcp += packet->data()[kEthernetHeader + 9] == kProtoTcp;
+      tcp += flow.proto == kProtoTcp;
     }
   }
   return tcp;

@@ -23,17 +23,15 @@ class InboundStraight {
  public:
   // All arguments outlive this object. `decider`: of the general way.
   InboundStraight(WorkerContext* context, WarmUp* warm_up, FlowDecider* decider)
-      : ctx_(context),
-        warm_up_(warm_up),
-        decider_(decider),
-        flows_(context->path->flow_entries) {}
+      : ctx_(context), warm_up_(warm_up), decider_(decider), flows_(context->path->flow_entries) {}
 
   // `packets`: how many come until the next Begin, from the wire of `interface`.
   void Begin(uint8_t interface, uint32_t packets);
-  // Takes the packet if it may go the straight way. Nothing has happened to it then that would not
-  // happen on the general way, too. Offer each packet of the batch, in order. REQUIRES: at most
-  // kMaxBatch calls after Begin.
-  bool Take(Packet* packet);
+  // Takes the packets at the front of `left` that may go the straight way, and returns how many
+  // they are. Nothing has happened to them then that would not happen on the general way, too.
+  // `left`: what is left of the batch. The next call must be for what follows the packet that was
+  // not taken.
+  uint32_t Take(std::span<Packet* const> left);
   uint32_t size() const { return size_; }
   uint8_t interface() const { return interface_; }
   // Gives back the packets that Take has taken, in order: fn(packet).
@@ -93,10 +91,11 @@ class InboundStraight {
   void Forget();
   void OpenRun(const Run& run);
   bool IsPlain(uint32_t index, const InboundSa& sa);
-  bool MayBeEsp(const uint8_t* ip) const;
+  bool MayBeEsp(uint16_t port) { return port == esp_port_ ? may_be_esp_ : LookForEsp(port); }
+  bool LookForEsp(uint16_t port);
   uint32_t CompleteRun(const Run& run, uint32_t begin, uint32_t end, PacketBatch* to_host,
                        PacketBatch* inside);
-  DropReason Decide(const InboundSa& sa, const PlainFlow& flow, uint32_t index);
+  DropReason Decide(const InboundSa& sa, PlainFlow flow, uint32_t index, uint64_t generation);
   DropReason Ask(const InboundSa& sa, const PlainFlow& flow, uint32_t index, uint64_t generation);
   // Then hardly any packet has the flow and the SA of the one before, and it pays to prefetch
   // decisions.
@@ -108,13 +107,16 @@ class InboundStraight {
   PlainFlows flows_;
   bool open_ = false;     // in this batch
   uint32_t in_vain_ = 0;  // look-ups since the last one that found something
-  uint32_t offered_ = 0;  // packets of this batch
+  uint32_t at_ = 0;       // number of the next packet in this batch
   uint8_t interface_ = 0;
   uint32_t size_ = 0;
   uint32_t runs_ = 0;
   uint32_t spi_ = 0;  // of the last packet, as in the packet; its SA is that of the last run
   uint32_t daddr_ = 0;
   uint64_t generation_ = 0;  // of the look-up; 0: there is none
+  // The last UDP port that MayBeEsp looked for in this batch, and its answer.
+  uint16_t esp_port_ = 0;
+  bool may_be_esp_ = false;
   // The last decision of policy in this batch.
   PlainFlow flow_;
   const InboundSa* flow_sa_ = nullptr;

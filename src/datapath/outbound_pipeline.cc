@@ -15,13 +15,14 @@ void OutboundPipeline::RunFrom(uint8_t interface, uint8_t inside,
   }
   admission_.BeginBatch();
   straight_.Begin(interface, inside, static_cast<uint32_t>(packets.size()));
-  for (Packet* packet : packets) {
-    packet->interface = interface;
-    if (straight_.Take(packet)) continue;
+  for (Packet* packet : packets) packet->interface = interface;
+  for (std::span<Packet* const> left = packets; !left.empty();) {
+    left = left.subspan(straight_.Take(left));
     GoStraight();
-    admission_.AdmitNext(packet);
+    if (left.empty()) break;
+    admission_.AdmitNext(left.front());
+    left = left.subspan(1);
   }
-  GoStraight();
   admission_.EndBatch();
   warm_up_.EndBatch(*ctx_->path);
 }

@@ -1,9 +1,5 @@
 #include "datapath/outbound_steps.h"
 
-#include "datapath/seal_proof.h"
-#include "esp/finish.h"
-#include "esp/size.h"
-
 namespace cygnet {
 
 // The program at the interface has checked the same, but the host or the route may have moved
@@ -49,17 +45,6 @@ RunGrant ChargeAndReserve(WorkerContext* ctx, OutboundSa* sa, std::span<const ui
   if (charge.soft_hit) report(DataPathEvent::Kind::kSoftLimit);
   if (charge.hard_hit) report(DataPathEvent::Kind::kHardLimit);
   return ReserveNumbers(ctx, sa, charge.allowed);
-}
-
-DropReason FinishSealed(WorkerContext* ctx, const OutboundSa& sa, const SaBinding* binding,
-                        Packet* packet) {
-  if (!ShowsSeal(*packet, ctx->path->unsealed_word)) {
-    if (binding != nullptr) ctx->BlameEngine(binding->engine().engine);
-    return DropReason::kOutNotSealed;
-  }
-  packet->protection = Protection::kProven;
-  if (esp::NeedsUdpChecksum(sa)) esp::FinishUdpChecksum(sa, packet);
-  return DropReason::kNone;
 }
 
 void RefuseOutbound(WorkerContext* ctx, uint8_t egress, const OutboundSa* sa, DropReason reason,

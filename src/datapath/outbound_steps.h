@@ -5,7 +5,9 @@
 #include <span>
 
 #include "datapath/sa_binding.h"
+#include "datapath/seal_proof.h"
 #include "datapath/worker_context.h"
+#include "esp/finish.h"
 #include "net/ethernet.h"
 #include "packet/drop_reason.h"
 #include "sa/sa.h"
@@ -48,8 +50,16 @@ inline RunGrant ReserveNumbers(WorkerContext* ctx, OutboundSa* sa, uint32_t char
 
 // Step 8: a packet that an engine of `binding` sealed must show it. On kNone it is proven.
 // `binding`: nullptr if unknown.
-DropReason FinishSealed(WorkerContext* ctx, const OutboundSa& sa, const SaBinding* binding,
-                        Packet* packet);
+inline DropReason FinishSealed(WorkerContext* ctx, const OutboundSa& sa, const SaBinding* binding,
+                               Packet* packet) {
+  if (!ShowsSeal(*packet, ctx->path->unsealed_word)) {
+    if (binding != nullptr) ctx->BlameEngine(binding->engine().engine);
+    return DropReason::kOutNotSealed;
+  }
+  packet->protection = Protection::kProven;
+  if (esp::NeedsUdpChecksum(sa)) esp::FinishUdpChecksum(sa, packet);
+  return DropReason::kNone;
+}
 
 // Step 9: drops a packet. `sa`: whose drop it is, nullptr if it has none.
 void RefuseOutbound(WorkerContext* ctx, uint8_t egress, const OutboundSa* sa, DropReason reason,

@@ -65,7 +65,7 @@ void OutboundStraight::Begin(uint8_t interface, uint8_t inside, uint32_t packets
   const DataPath& path = *ctx_->path;
   open_ = MayGoStraight(path, packets);
   in_vain_ = 0;
-  offered_ = 0;
+  at_ = 0;
   interface_ = interface;
   inside_ = inside;
   if (open_) wire_mtu_ = path.interfaces[interface].wire->mtu();
@@ -78,31 +78,37 @@ void OutboundStraight::Forget() {
 }
 
 // Steps 2 to 4.
-bool OutboundStraight::Take(Packet* packet) {
-  ++offered_;
-  const uint32_t length = open_ ? StraightLength(*packet) : 0;
-  const uint8_t* ip = packet->data() + kEthernetHeader;
-  if (length == 0 || (inside_ != 0 && !MayBeForwarded(ip))) return false;
-  const PlainFlow flow(ip);
+uint32_t OutboundStraight::Take(std::span<Packet* const> left) {
   const uint64_t generation = ctx_->path->generation();
-  if ((flow_ != flow || generation_ != generation) && !Find(flow, generation)) return false;
-  Run* const run = &run_[runs_ - 1];
-  if (length > run->longest) return false;
-  packet->l3_offset = kEthernetHeader;
-  packet->TrimTo(kEthernetHeader + length);
-  if (packet->csum_partial && !FinishChecksum(packet)) return false;
-  lanes_[size_++] = {.packet = packet,
-                     .length = static_cast<uint16_t>(length),
-                     .tos = ip[1],
-                     .dont_fragment = (ip[6] & 0x40) != 0,
-                     .verdict = DropReason::kNone};
-  run->bytes += length;
-  run->end = static_cast<uint8_t>(size_);
-  return true;
+  const uint32_t first = at_;
+  uint32_t n = 0;
+  for (; open_ && n < left.size(); ++n) {
+    Packet* packet = left[n];
+    const uint32_t length = StraightLength(*packet);
+    const uint8_t* ip = packet->data() + kEthernetHeader;
+    if (length == 0 || (inside_ != 0 && !MayBeForwarded(ip))) break;
+    const PlainFlow flow(ip);
+    at_ = first + n;
+    if ((flow_ != flow || generation_ != generation) && !Find(flow, generation)) break;
+    Run* const run = &run_[runs_ - 1];
+    if (length > run->longest) break;
+    packet->l3_offset = kEthernetHeader;
+    packet->TrimTo(kEthernetHeader + length);
+    if (packet->csum_partial && !FinishChecksum(packet)) break;
+    lanes_[size_++] = {.packet = packet,
+                       .length = static_cast<uint16_t>(length),
+                       .tos = ip[1],
+                       .dont_fragment = (ip[6] & 0x40) != 0,
+                       .verdict = DropReason::kNone};
+    run->bytes += length;
+    run->end = static_cast<uint8_t>(size_);
+  }
+  at_ = first + n + 1;
+  return n;
 }
 
 // Step 3, for the first packet of a flow. False: the general way decides.
-bool OutboundStraight::Find(const PlainFlow& flow, uint64_t generation) {
+[[gnu::noinline]] bool OutboundStraight::Find(PlainFlow flow, uint64_t generation) {
   if (!Lookup(flow, generation)) {
     open_ = ++in_vain_ < kPatience;
     return false;
@@ -117,7 +123,7 @@ bool OutboundStraight::Lookup(const PlainFlow& flow, uint64_t generation) {
   if (!IsFromKnownSource(flow)) return false;
   const PlainFlows::Name name(flow, interface_);
   uint32_t place;
-  if (!warm_up_->PlaceOf(offered_ - 1, &place)) place = name.Place();
+  if (!warm_up_->PlaceOf(at_, &place)) place = name.Place();
   const PlainFlows::Entry* known = flows_.Find(place, name, generation);
   if (known == nullptr) known = Learn(place, name, flow, generation);
   if (known == nullptr) return false;
@@ -212,28 +218,45 @@ void OutboundStraight::Seal(uint32_t number) {
   __builtin_prefetch(cpu.session.get());  // for the engine
   const esp::JobParams params = esp::ParamsOf(sa, cpu.session.get());
   const esp::Encapsulator esp_packet(sa, run->path_mtu);
+  const EspLayout layout = sa.layout;
+  const uint64_t unsealed = ctx_->path->unsealed_word;
+  const bool next_hop_known = run->next_hop_known;
   const MacAddress own =
-      run->next_hop_known ? ctx_->path->interfaces[run->egress].wire->mac() : MacAddress{};
-  JobList* jobs = &ctx_->jobs[cpu.engine];
+      next_hop_known ? ctx_->path->interfaces[run->egress].wire->mac() : MacAddress{};
+  const bool from_inside = inside_ != 0;
+  const uint32_t begin = run->begin;
+  JobList* const jobs = &ctx_->jobs[cpu.engine];
   for (uint32_t i = 0; i < lanes.size(); ++i) {
     OutboundLane& lane = lanes[i];
-    if (inside_ != 0) LowerHopLimit(lane.packet->l3().data());
+    Packet* packet = lane.packet;
+    if (from_inside) LowerHopLimit(packet->l3().data());
     lane.verdict = grant.VerdictOf(i);
     if (lane.verdict != DropReason::kNone) continue;
-    view_.total_length = lane.length;
-    view_.tos = lane.tos;
-    view_.dont_fragment = lane.dont_fragment;
-    Packet* packet = lane.packet;
-    lane.verdict = esp_packet.Build(view_, grant.range.first + i, packet);
+    const uint64_t seq = grant.range.first + i;
+    lane.verdict = esp_packet.plain()
+                       ? esp_packet.BuildPlain({.length = lane.length,
+                                                .tos = lane.tos,
+                                                .next_header = kProtoIpip,
+                                                .must_not_be_cut = lane.dont_fragment},
+                                               seq, packet)
+                       : BuildAny(lane, esp_packet, seq);
     if (lane.verdict != DropReason::kNone) continue;
-    if (!OweSeal(sa.layout, ctx_->path->unsealed_word, packet)) {
+    if (!OweSeal(layout, unsealed, packet)) {
       lane.verdict = DropReason::kOutTooBig;
       continue;
     }
     esp::BuildJob(params, packet->bytes().subspan(packet->offload.esp_offset),
-                  packet->offload.esn_high, jobs->Add(static_cast<uint16_t>(run->begin + i)));
-    if (run->next_hop_known) WriteNextHop(run->next_hop, own, packet);
+                  packet->offload.esn_high, jobs->Add(static_cast<uint16_t>(begin + i)));
+    if (next_hop_known) WriteNextHop(run->next_hop, own, packet);
   }
+}
+
+DropReason OutboundStraight::BuildAny(const OutboundLane& lane, const esp::Encapsulator& esp_packet,
+                                      uint64_t seq) {
+  view_.total_length = lane.length;
+  view_.tos = lane.tos;
+  view_.dont_fragment = lane.dont_fragment;
+  return esp_packet.Build(view_, seq, lane.packet);
 }
 
 // Steps 8 and 9.

@@ -15,6 +15,7 @@
 #include "datapath/path_ops.h"
 #include "datapath/plain_flows.h"
 #include "datapath/worker_context.h"
+#include "esp/encapsulate.h"
 
 namespace cygnet {
 
@@ -38,10 +39,11 @@ class OutboundStraight {
   // `packets`: how many come until the next Begin, for `interface`: from the host, or from the
   // inside interface of this number (0: none).
   void Begin(uint8_t interface, uint8_t inside, uint32_t packets);
-  // Takes the packet if it may go the straight way. Offer each packet of the batch, in order.
-  // Nothing has happened to it then that would not happen on the general way, too. REQUIRES: size()
-  // < kMaxBatch.
-  bool Take(Packet* packet);
+  // Takes the packets at the front of `left` that may go the straight way, and returns how many
+  // they are. Nothing has happened to them then that would not happen on the general way, too.
+  // `left`: what is left of the batch. The next call must be for what follows the packet that was
+  // not taken.
+  uint32_t Take(std::span<Packet* const> left);
   uint32_t size() const { return size_; }
   PlainFlows* flows() { return &flows_; }
   // Protects the packets that Take has taken and sends them.
@@ -67,13 +69,13 @@ class OutboundStraight {
     uint8_t departure;  // Departures::Add; 0: leaves in any order
     uint8_t begin;      // its first lane
     uint8_t end;
-    uint32_t bytes;     // of all its packets
+    uint32_t bytes;  // of all its packets
   };
 
   // Packets of a batch whose look-up was in vain before none is offered any more.
   static constexpr uint32_t kPatience = 4;
 
-  bool Find(const PlainFlow& flow, uint64_t generation);
+  bool Find(PlainFlow flow, uint64_t generation);
   bool Lookup(const PlainFlow& flow, uint64_t generation);
   const PlainFlows::Entry* Learn(uint32_t place, const PlainFlows::Name& name,
                                  const PlainFlow& flow, uint64_t generation);
@@ -85,6 +87,7 @@ class OutboundStraight {
     return {lanes_.data() + run.begin, static_cast<std::size_t>(run.end - run.begin)};
   }
   void Seal(uint32_t run);
+  DropReason BuildAny(const OutboundLane& lane, const esp::Encapsulator& esp_packet, uint64_t seq);
   RunGrant Grant(const Run& run, std::span<const OutboundLane> lanes) const;
   void Depart();
   void DepartBy(uint8_t egress);
@@ -96,7 +99,7 @@ class OutboundStraight {
   PlainFlows flows_;
   bool open_ = false;     // in this batch
   uint32_t in_vain_ = 0;  // look-ups since the last one that found something
-  uint32_t offered_ = 0;  // packets of this batch
+  uint32_t at_ = 0;       // number of the next packet in this batch
   uint8_t interface_ = 0;
   uint8_t inside_ = 0;     // of this batch: Packet::inside
   uint32_t wire_mtu_ = 0;  // of `interface_`

@@ -82,8 +82,8 @@ class PlainFlows {
                      const FlowDecision& decision) {
     Entry kept{.name = name, .generation = generation, .sa = decision.chain.sas[0]};
     std::size_t n = 0;
-    for (Policy* policy : {decision.policy, decision.second, decision.forward.first,
-                           decision.forward.second}) {
+    for (Policy* policy :
+         {decision.policy, decision.second, decision.forward.first, decision.forward.second}) {
       if (policy == nullptr) continue;
       if (n == kept.used.size()) return nullptr;
       kept.used[n++] = policy;

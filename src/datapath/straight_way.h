@@ -25,8 +25,7 @@ inline bool MayGoStraight(const DataPath& path, uint32_t packets) {
 // not for a tunnel interface, and new (not back from a device); otherwise 0.
 inline uint32_t StraightLength(const Packet& packet) {
   const uint8_t* frame = packet.data();
-  if (packet.length < kEthernetHeader ||
-      LoadBe16(frame + kEthernetHeader - 2) != kEtherTypeIpv4) {
+  if (packet.length < kEthernetHeader || LoadBe16(frame + kEthernetHeader - 2) != kEtherTypeIpv4) {
     return 0;
   }
   const uint8_t* ip = frame + kEthernetHeader;

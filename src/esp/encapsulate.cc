@@ -15,7 +15,7 @@ namespace {
 void WriteOuterHeader(const OutboundSa& sa, const IpPacketView& inner, const uint8_t* inner_bytes,
                       uint64_t seq, uint32_t total_length, uint8_t* out) {
   if (sa.family == IpFamily::kV4) {
-    OuterIpv4(sa).Write(inner, seq, total_length, out);
+    OuterIpv4(sa).Write(inner.tos, MustNotBeCut(inner), seq, total_length, out);
     return;
   }
   const uint8_t tos = OuterTos(sa).Of(inner.tos);

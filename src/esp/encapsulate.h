@@ -44,16 +44,31 @@ class Encapsulator {
     if (!plain_ || packet->l3_offset != kEthernetHeader) {
       return Encapsulate(sa_, ip, seq, path_mtu_, packet);
     }
-    return BuildPlain(ip, seq, packet);
+    const bool v4 = ip.flow.family == IpFamily::kV4;
+    return BuildPlain({.length = ip.total_length,
+                       .tos = ip.tos,
+                       .next_header = v4 ? kProtoIpip : kProtoIpv6,
+                       .must_not_be_cut = MustNotBeCut(ip)},
+                      seq, packet);
   }
+
+  // True if BuildPlain can build the SA's packets.
+  bool plain() const { return plain_; }
+  // What a tunnel needs to know of the packet inside.
+  struct Inside {
+    uint32_t length;  // of the IP packet
+    uint8_t tos;
+    uint8_t next_header;   // kProtoIpip, kProtoIpv6
+    bool must_not_be_cut;  // MustNotBeCut
+  };
+  // As Build. REQUIRES: plain(), packet->l3_offset is kEthernetHeader.
+  DropReason BuildPlain(Inside inside, uint64_t seq, Packet* packet) const;
 
  private:
   static constexpr uint32_t kIv = 8;
   static constexpr uint32_t kIcv = 16;
   static constexpr uint32_t kAlign = 4;
   static constexpr uint32_t kFront = kIpv4Header + kEspHeader + kIv;
-
-  DropReason BuildPlain(const IpPacketView& ip, uint64_t seq, Packet* packet) const;
 
   const OutboundSa& sa_;
   const uint32_t path_mtu_;
@@ -66,9 +81,9 @@ class Encapsulator {
 // --- Implementation ---
 
 // The same bytes as EncapsulateTunnel writes, in fewer and wider stores.
-inline DropReason Encapsulator::BuildPlain(const IpPacketView& ip, uint64_t seq,
-                                           Packet* packet) const {
-  const uint32_t inner = ip.total_length;
+[[gnu::always_inline]] inline DropReason Encapsulator::BuildPlain(Inside inside, uint64_t seq,
+                                                                  Packet* packet) const {
+  const uint32_t inner = inside.length;
   const uint32_t in_frame = kEthernetHeader + inner;
   constexpr uint32_t kBack = kAlign - 1 + kTrailer + kIcv;
   if (packet->head < kFront || packet->capacity - packet->head - in_frame < kBack) {
@@ -77,8 +92,7 @@ inline DropReason Encapsulator::BuildPlain(const IpPacketView& ip, uint64_t seq,
   if (in_frame + kFront + kBack > 0xffff) return DropReason::kOutTooBig;
   uint8_t* old_frame = packet->data();
   const uint32_t pad = PadFor(inner, kAlign);
-  const uint8_t next_header = ip.flow.family == IpFamily::kV4 ? kProtoIpip : kProtoIpv6;
-  WriteShortTrailer(pad, next_header, old_frame + in_frame);
+  WriteShortTrailer(pad, inside.next_header, old_frame + in_frame);
   std::memset(old_frame + in_frame + pad + kTrailer, 0, kIcv);
   uint64_t front;
   uint64_t back;  // to the end of the Ethernet header, whose type becomes that of IPv4
@@ -90,7 +104,7 @@ inline DropReason Encapsulator::BuildPlain(const IpPacketView& ip, uint64_t seq,
   std::memcpy(frame, &front, sizeof(front));
   std::memcpy(frame + kEthernetHeader - sizeof(back), &back, sizeof(back));
   const uint32_t outer_length = kFront + inner + pad + kTrailer + kIcv;
-  outer_.Write(ip, seq, outer_length, frame + kEthernetHeader);
+  outer_.Write(inside.tos, inside.must_not_be_cut, seq, outer_length, frame + kEthernetHeader);
   uint8_t* esp = frame + kEthernetHeader + kIpv4Header;
   StoreBe64(esp, spi_ | static_cast<uint32_t>(seq));
   StoreBe64(esp + kEspHeader, seq ^ iv_mask_);

@@ -62,7 +62,7 @@ inline void WriteEtherType(IpFamily family, Packet* packet) {
 // Pad bytes 1, 2, 3, pad length, next header, as one word: what follows in the word is overwritten,
 // by the ICV. REQUIRES: pad < 4.
 inline void WriteShortTrailer(uint32_t pad, uint8_t next_header, uint8_t* out) {
-  constexpr uint32_t kPads[4] = {0x00, 0x0101, 0x020201, 0x03030201};
+  static constexpr uint32_t kPads[4] = {0x00, 0x0101, 0x020201, 0x03030201};
   const uint64_t word = kPads[pad] | uint64_t{next_header} << 8 * (pad + 1);
   std::memcpy(out, &word, sizeof(word));
 }

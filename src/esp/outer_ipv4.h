@@ -43,12 +43,14 @@ class OuterIpv4 {
         addresses_(Word(sa, 3) | uint64_t{Word(sa, 4)} << 32),
         sum_(uint64_t{ttl_and_proto_} + Word(sa, 3) + Word(sa, 4)) {}
 
-  // Writes 20 bytes. `total_length`: of the outer packet. Built in registers: a checksum over bytes
-  // just stored would stall. Assumes little-endian (x86-64).
-  void Write(const IpPacketView& inner, uint64_t seq, uint32_t total_length, uint8_t* out) const {
+  // Writes 20 bytes. `inner_tos`, `must_not_be_cut` (MustNotBeCut): of the packet inside;
+  // `total_length`: of the outer packet. Built in registers: a checksum over bytes just stored
+  // would stall. Assumes little-endian (x86-64).
+  void Write(uint8_t inner_tos, bool must_not_be_cut, uint64_t seq, uint32_t total_length,
+             uint8_t* out) const {
     const auto id = static_cast<uint16_t>(first_id_ + seq);
-    const bool df = pmtu_discovery_ && MustNotBeCut(inner);
-    const uint32_t first = ByteSwap(uint32_t{0x45} << 24 | uint32_t{tos_.Of(inner.tos)} << 16 |
+    const bool df = pmtu_discovery_ && must_not_be_cut;
+    const uint32_t first = ByteSwap(uint32_t{0x45} << 24 | uint32_t{tos_.Of(inner_tos)} << 16 |
                                     (total_length & 0xffff));
     const uint32_t second = ByteSwap(uint32_t{id} << 16 | (df ? 0x4000u : 0u));
     // Sum of words in memory order (RFC 1071, section 2B).
