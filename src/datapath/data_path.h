@@ -211,7 +211,8 @@ class DataPath {
   Doorbell control_bell;  // rung after a pushed event, and when the seal guard caught a device
   // Random word that fills the ICV's place until the packet is sealed (seal_proof.h).
   const uint64_t unsealed_word = RandomWord();
-  // Entries of each flow cache of a worker; a power of two. Set before the workers are created.
+  // Entries of each flow cache of a worker (beside it, PlainFlows has four times as many); a power
+  // of two. Set before the workers are created.
   uint32_t flow_entries = 16384;
   // IKE of this host passes without a policy (datapath/always_passes.h). Control may change it at
   // any time.

@@ -28,28 +28,33 @@ const FlowDecision& FlowDecider::Outbound(uint8_t interface, const IpPacketView&
 FlowDecider::Fresh FlowDecider::DecideNew(const IpPacketView& ip, uint64_t generation,
                                           int32_t ifindex, const PolicyMatch& match,
                                           uint64_t stamp) {
-  // What may decide before the policy does.
-  const bool alone =
-      match.second == nullptr && !ip.later_fragment && path_->socket_policies.Empty();
-  if (alone && match.any()) {
-    const FlowDecision* usual = of_policies_.Find(match.first, generation);
-    if (usual != nullptr) {
-      warm_up_->CountNewFlow();
-      return {*usual, true};
-    }
-    if (const FlowDecision* like = of_policies_.FindLike(*match.first, generation)) {
-      warm_up_->CountNewFlow();
-      fresh_ = *like;
-      fresh_.policy = match.first;
-      return {fresh_, true};
-    }
+  const bool alone = match.second == nullptr && !ip.later_fragment;
+  if (alone) {
+    if (const FlowDecision* usual = Usual(match, generation)) return {*usual, true};
   }
   fresh_ = DecideOutbound(*path_, ip, ifindex, cpu_, match, stamp);
   // Each packet asks key management for an SA, not only the first.
   if (fresh_.acquire) return {fresh_, false};
   warm_up_->CountNewFlow();
-  if (alone && HoldsForPolicy(*path_, fresh_)) of_policies_.Store(fresh_, generation);
+  if (alone && path_->socket_policies.Empty() && HoldsForPolicy(*path_, fresh_)) {
+    of_policies_.Store(fresh_, generation);
+  }
   return {fresh_, true};
+}
+
+const FlowDecision* FlowDecider::Usual(const PolicyMatch& match, uint64_t generation) {
+  // Policies of sockets decide before the SPD does.
+  if (match.second != nullptr || !match.any() || !path_->socket_policies.Empty()) return nullptr;
+  const FlowDecision* usual = of_policies_.Find(match.first, generation);
+  if (usual == nullptr) {
+    const FlowDecision* like = of_policies_.FindLike(*match.first, generation);
+    if (like == nullptr) return nullptr;
+    fresh_ = *like;
+    fresh_.policy = match.first;
+    usual = &fresh_;
+  }
+  warm_up_->CountNewFlow();
+  return usual;
 }
 
 // With more SAs than cache entries and few policies, a policy look-up costs less than a cache

@@ -39,6 +39,10 @@ class FlowDecider {
   Fresh DecideNew(const IpPacketView& ip, uint64_t generation, int32_t ifindex,
                   const PolicyMatch& match, uint64_t stamp);
 
+  // The same, if the policies' other flows have shown it: a whole packet gets what they got.
+  // nullptr: DecideNew must be asked.
+  const FlowDecision* Usual(const PolicyMatch& match, uint64_t generation);
+
   // Call before each batch of Inbound() calls.
   void BeginInboundBatch();
   // Decides about a packet that arrived at `interface`. `secpath`: the SAs that opened it,

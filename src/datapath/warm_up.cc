@@ -206,17 +206,23 @@ void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* c
   if (path.sad.reachable() > kManySas) {
     PrefetchAnswers(path.sad, std::span(flows).first(fresh.size()), matches);
   }
+  IpPacketView ip;  // a whole packet
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     Flow* flow = fresh[i];
-    IpPacketView ip;  // a whole packet
-    ip.flow = flow->key;
-    const auto [decision, holds] = decider->DecideNew(ip, generation, ifindex, matches[i], stamp);
-    if (decision.chain.size > 0) flow->sa = decision.chain.sas[0];
+    const FlowDecision* decision = decider->Usual(matches[i], generation);
+    bool holds = true;
+    if (decision == nullptr) {
+      ip.flow = flow->key;
+      const auto decided = decider->DecideNew(ip, generation, ifindex, matches[i], stamp);
+      decision = &decided.decision;
+      holds = decided.holds;
+    }
+    if (decision->chain.size > 0) flow->sa = decision->chain.sas[0];
     if (!holds) continue;
-    if (flow->plain && GoesStraight(flow->key, decision)) {
-      plain->Store(flow->place, flow->name, generation, decision);
+    if (flow->plain && GoesStraight(flow->key, *decision)) {
+      plain->Store(flow->place, flow->name, generation, *decision);
     } else {
-      decider->cache()->Store(flow->key, flow->tag, generation, decision);
+      decider->cache()->Store(flow->key, flow->tag, generation, *decision);
     }
   }
 }

@@ -10,6 +10,7 @@
 
 #include "base/memory_check.h"
 #include "datapath/flow_cache.h"
+#include "datapath/plain_flows.h"
 #include "device/wires/wire_port.h"
 #include "packet/packet_pool.h"
 
@@ -119,11 +120,13 @@ MemoryNeed NeedOf(const Config& config) {
     return count * (bytes + sizeof(Packet) + sizeof(Packet*));
   };
   const uint32_t large = LargePackets(config);
-  return {.large_packets = large,
-          .small = pool(config.small_packets, kSmallPacketBytes),
-          .large = pool(large, kLargePacketBytes),
-          .jumbo = pool(config.jumbo_packets, kJumboPacketBytes),
-          .caches = 2 * config.workers * FlowCache::BytesFor(std::bit_ceil(config.flow_cache))};
+  const uint32_t flows = std::bit_ceil(config.flow_cache);
+  return {
+      .large_packets = large,
+      .small = pool(config.small_packets, kSmallPacketBytes),
+      .large = pool(large, kLargePacketBytes),
+      .jumbo = pool(config.jumbo_packets, kJumboPacketBytes),
+      .caches = 2 * config.workers * (FlowCache::BytesFor(flows) + PlainFlows::BytesFor(flows))};
 }
 
 // Only pools.large = 0 rules out an MTU that the configuration may name.
