@@ -21,6 +21,11 @@ const FlowDecision& FlowDecider::Outbound(uint8_t interface, const IpPacketView&
   const uint64_t stamp = DecisionStamp(*path_);
   PolicyMatch match;
   if (!path_->PolicyIdle()) match = path_->spd.Lookup(PolicyDirection::kOut, ip.flow, ifindex);
+  if (!ip.later_fragment) {
+    if (const FlowDecision* usual = Usual(match, generation)) {
+      return cache_.Store(ip.flow, tag, generation, *usual);
+    }
+  }
   const Fresh fresh = DecideNew(ip, generation, ifindex, match, stamp);
   return fresh.holds ? cache_.Store(ip.flow, tag, generation, fresh.decision) : fresh.decision;
 }
@@ -28,17 +33,13 @@ const FlowDecision& FlowDecider::Outbound(uint8_t interface, const IpPacketView&
 FlowDecider::Fresh FlowDecider::DecideNew(const IpPacketView& ip, uint64_t generation,
                                           int32_t ifindex, const PolicyMatch& match,
                                           uint64_t stamp) {
-  const bool alone = match.second == nullptr && !ip.later_fragment;
-  if (alone) {
-    if (const FlowDecision* usual = Usual(match, generation)) return {*usual, true};
-  }
   fresh_ = DecideOutbound(*path_, ip, ifindex, cpu_, match, stamp);
   // Each packet asks key management for an SA, not only the first.
   if (fresh_.acquire) return {fresh_, false};
   warm_up_->CountNewFlow();
-  if (alone && path_->socket_policies.Empty() && HoldsForPolicy(*path_, fresh_)) {
-    of_policies_.Store(fresh_, generation);
-  }
+  const bool alone =
+      match.second == nullptr && !ip.later_fragment && path_->socket_policies.Empty();
+  if (alone && HoldsForPolicy(*path_, fresh_)) of_policies_.Store(fresh_, generation);
   return {fresh_, true};
 }
 

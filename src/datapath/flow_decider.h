@@ -24,7 +24,9 @@ class FlowDecider {
   const FlowDecision& Outbound(uint8_t interface, const IpPacketView& ip,
                                std::span<const uint8_t> l3);
 
-  // The same from the cache alone, for a whole packet of IPv4. nullptr: Outbound must be asked.
+  // What Outbound has decided about a whole packet of IPv4, from the cache alone. nullptr: Outbound
+  // must be asked. Packets that always pass are not among what it knows: the caller checks
+  // (MayAlwaysPass).
   const FlowDecision* KnownOutbound(uint8_t interface, const FlowKey& flow, uint64_t generation) {
     return cache_.Find(flow, interface, generation);
   }
@@ -39,8 +41,8 @@ class FlowDecider {
   Fresh DecideNew(const IpPacketView& ip, uint64_t generation, int32_t ifindex,
                   const PolicyMatch& match, uint64_t stamp);
 
-  // The same, if the policies' other flows have shown it: a whole packet gets what they got.
-  // nullptr: DecideNew must be asked.
+  // Ask first: the same for a whole packet, if other flows of its policy have shown it. nullptr:
+  // DecideNew must be asked.
   const FlowDecision* Usual(const PolicyMatch& match, uint64_t generation);
 
   // Call before each batch of Inbound() calls.

@@ -56,8 +56,7 @@ void InboundStraight::Begin(uint8_t interface, uint32_t packets) {
   interface_ = interface;
   has_inside_ = !ctx_->path->inside.empty();
   flow_sa_ = nullptr;
-  esp_port_ = 0;
-  may_be_esp_ = false;  // of port 0
+  (void)LookForEsp(0);
   Forget();
 }
 

@@ -34,8 +34,7 @@ bool MayBeForwarded(const uint8_t* ip) {
 bool IsPlain(const OutboundSa& sa) {
   const uint64_t last = sa.sequence.last_sent();
   const uint64_t edge = sa.sequence.edge();
-  return (sa.mode == SaMode::kTunnel || sa.mode == SaMode::kTransport) && sa.tfc_pad == 0 &&
-         !esp::NeedsUdpChecksum(sa) && edge > last && edge - last >= kMaxBatch &&
+  return IsStraightKind(sa) && edge > last && edge - last >= kMaxBatch &&
          sa.sa->lifetime().HasRoomFor(kMaxBatch, uint64_t{kMaxBatch} * kLongestPacket);
 }
 

@@ -1,7 +1,7 @@
 // PlainFlows: the flows of plain IPv4 (PlainFlow) that one worker lets go the straight way in one
-// direction. FlowCache knows every flow and all that can be decided about it, in three cache lines;
-// this is the one case that nearly every packet is, in one line. With many flows a packet waits for
-// each line that it touches.
+// direction. FlowCache is for flows of any kind and all that can be decided about them, in three
+// cache lines each; this is for the one case that nearly every packet is, in one line. With many
+// flows a packet waits for each line that it touches.
 #pragma once
 
 #include <array>
@@ -68,7 +68,9 @@ class PlainFlows {
     return uint64_t{SetsFor(cache_entries)} * sizeof(Set);
   }
 
-  void Prefetch(uint32_t place) const { __builtin_prefetch(&sets_[place & mask_]); }
+  void Prefetch(uint32_t place) const {
+    for (const Entry& entry : sets_[place & mask_].ways) __builtin_prefetch(&entry);
+  }
   // nullptr: not known. `place`: name.Place(). Valid until the next Store.
   const Entry* Find(uint32_t place, const Name& name, uint64_t generation) const {
     for (const Entry& entry : sets_[place & mask_].ways) {
@@ -88,7 +90,7 @@ class PlainFlows {
       if (n == kept.used.size()) return nullptr;
       kept.used[n++] = policy;
     }
-    Entry* const entry = PlaceFor(&sets_[place & mask_], generation);
+    Entry* const entry = PlaceFor(&sets_[place & mask_], name, generation);
     *entry = kept;
     return entry;
   }
@@ -101,12 +103,14 @@ class PlainFlows {
     std::array<Entry, kWays> ways;
   };
 
-  // One that is out of date; otherwise both take turns.
-  Entry* PlaceFor(Set* set, uint64_t generation) {
+  // That of the flow itself, or one that is out of date; otherwise both take turns.
+  Entry* PlaceFor(Set* set, const Name& name, uint64_t generation) {
+    Entry* free = nullptr;
     for (Entry& entry : set->ways) {
-      if (entry.generation != generation) return &entry;
+      if (entry.name == name) return &entry;
+      if (entry.generation != generation) free = &entry;
     }
-    return &set->ways[++turn_ % kWays];
+    return free != nullptr ? free : &set->ways[++turn_ % kWays];
   }
 
   const uint32_t mask_;

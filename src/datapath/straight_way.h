@@ -9,6 +9,7 @@
 #include "datapath/always_passes.h"
 #include "datapath/data_path.h"
 #include "datapath/flow_cache.h"
+#include "esp/finish.h"
 #include "net/ethernet.h"
 #include "net/flow_key.h"
 #include "net/ip_protocol.h"
@@ -36,11 +37,18 @@ inline uint32_t StraightLength(const Packet& packet) {
   return plain ? length : 0;
 }
 
+// Outbound SAs of this kind go the straight way while the CPU alone does their cryptography and no
+// limit is near.
+inline bool IsStraightKind(const OutboundSa& sa) {
+  return (sa.mode == SaMode::kTunnel || sa.mode == SaMode::kTransport) && sa.tfc_pad == 0 &&
+         !esp::NeedsUdpChecksum(sa);
+}
+
 // True if packets of the flow with this decision go the straight way: one SA protects them, and
 // there is nothing to ask key management.
 inline bool GoesStraight(const FlowKey& flow, const FlowDecision& decision) {
   return decision.action == FlowAction::kProtect && !decision.acquire && !decision.wants_own &&
-         decision.chain.size == 1 && !MayAlwaysPass(flow);
+         decision.chain.size == 1 && IsStraightKind(*decision.chain.sas[0]) && !MayAlwaysPass(flow);
 }
 
 }  // namespace cygnet

@@ -1,5 +1,7 @@
 #include "datapath/warm_up.h"
 
+#include <algorithm>
+
 #include "base/endian.h"
 #include "datapath/flow_decider.h"
 #include "datapath/flow_decision.h"
@@ -38,6 +40,20 @@ void PrefetchSession(const Half& half) {
   if (binding != nullptr) {
     PrefetchLines<Into::kLevel2>(binding->cpu.session.get(), kScheduleLines);
   }
+}
+
+// True if nothing but the CPU can do cryptography. Then no binding needs to be looked at, which
+// would have to be waited for.
+bool HasCpuAlone(const WorkerContext& ctx) {
+  const auto& interfaces = ctx.path->interfaces;
+  return std::none_of(ctx.look_aside.begin(), ctx.look_aside.end(), [](bool is) { return is; }) &&
+         std::all_of(interfaces.begin(), interfaces.end(),
+                     [](const Interface& i) { return i.offload == nullptr; });
+}
+
+bool IsOfCpu(const OutboundSa& sa) {
+  const SaBinding* binding = sa.binding.load(std::memory_order_acquire);
+  return binding != nullptr && binding->cpu_alone();
 }
 
 // What the packet names its SA by, read without validation. False: it does not look like ESP.
@@ -106,7 +122,7 @@ void WarmUp::Inbound(const WorkerContext& ctx, std::span<Packet* const> packets)
 // False: the packet has no flow that can be looked up before the pipeline has seen it.
 bool WarmUp::ReadFlow(const DataPath& path, uint8_t interface, const Packet& packet,
                       Flow* flow) const {
-  flow->plain = StraightLength(packet) != 0;
+  flow->plain = may_go_straight_ && StraightLength(packet) != 0;
   if (flow->plain) {
     flow->plain_flow = PlainFlow(packet.data() + kEthernetHeader);
     flow->name = PlainFlows::Name(flow->plain_flow, interface);
@@ -151,25 +167,34 @@ uint32_t WarmUp::ReadFlows(const DataPath& path, uint8_t interface,
   return n;
 }
 
+// True if a decision about the flow is stored. Sets its SA.
+bool WarmUp::Find(Flow* flow, uint64_t generation, FlowCache* cache,
+                  const PlainFlows& plain) const {
+  const FlowDecision* known;
+  if (flow->plain) {
+    if (const PlainFlows::Entry* entry = plain.Find(flow->place, flow->name, generation)) {
+      flow->sa = entry->sa;
+      return true;
+    }
+    flow->key = flow->plain_flow.Key();
+    known = cache->Find(flow->key, flow->tag, generation);
+  } else {
+    known = cache->FindAt(flow->place, flow->key, flow->tag, generation);
+  }
+  if (known != nullptr && known->chain.size > 0) flow->sa = known->chain.sas[0];
+  return known != nullptr;
+}
+
 void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Packet* const> packets,
                       FlowDecider* decider, PlainFlows* plain) {
   FlowCache* const cache = decider->cache();
   const uint64_t generation = ctx.path->generation();
+  may_go_straight_ = MayGoStraight(*ctx.path, static_cast<uint32_t>(packets.size()));
   const uint32_t n = ReadFlows(*ctx.path, interface, packets, *cache, *plain);
   std::array<Flow*, kMaxBatch> fresh;
   uint32_t size = 0;
   for (Flow& flow : std::span(flows_).first(n)) {
-    bool known;
-    if (flow.plain) {
-      const PlainFlows::Entry* entry = plain->Find(flow.place, flow.name, generation);
-      known = entry != nullptr;
-      if (known) flow.sa = entry->sa;
-    } else {
-      const FlowDecision* entry = cache->FindAt(flow.place, flow.key, flow.tag, generation);
-      known = entry != nullptr;
-      if (known && entry->chain.size > 0) flow.sa = entry->chain.sas[0];
-    }
-    if (!known) {
+    if (!Find(&flow, generation, cache, *plain)) {
       fresh[size++] = &flow;
     } else if (flow.sa != nullptr) {
       PrefetchHalf(flow.sa);
@@ -195,10 +220,7 @@ void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* c
   const uint64_t stamp = DecisionStamp(path);
   std::array<const FlowKey*, kMaxBatch> flows;
   std::array<PolicyMatch, kMaxBatch> matches;
-  for (std::size_t i = 0; i < fresh.size(); ++i) {
-    if (fresh[i]->plain) fresh[i]->key = fresh[i]->plain_flow.Key();
-    flows[i] = &fresh[i]->key;
-  }
+  for (std::size_t i = 0; i < fresh.size(); ++i) flows[i] = &fresh[i]->key;
   path.spd.Lookup(PolicyDirection::kOut, std::span(flows).first(fresh.size()), ifindex, matches);
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     if (matches[i].any()) PrefetchLines(matches[i].first, 3);  // with its template
@@ -206,6 +228,7 @@ void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* c
   if (path.sad.reachable() > kManySas) {
     PrefetchAnswers(path.sad, std::span(flows).first(fresh.size()), matches);
   }
+  const bool cpu_alone = HasCpuAlone(ctx);
   IpPacketView ip;  // a whole packet
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     Flow* flow = fresh[i];
@@ -219,11 +242,10 @@ void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* c
     }
     if (decision->chain.size > 0) flow->sa = decision->chain.sas[0];
     if (!holds) continue;
-    if (flow->plain && GoesStraight(flow->key, *decision)) {
-      plain->Store(flow->place, flow->name, generation, *decision);
-    } else {
-      decider->cache()->Store(flow->key, flow->tag, generation, *decision);
-    }
+    const bool straight = flow->plain && GoesStraight(flow->key, *decision) &&
+                          (cpu_alone || IsOfCpu(*decision->chain.sas[0])) &&
+                          plain->Store(flow->place, flow->name, generation, *decision) != nullptr;
+    if (!straight) decider->cache()->Store(flow->key, flow->tag, generation, *decision);
   }
 }
 

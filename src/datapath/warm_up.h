@@ -31,8 +31,9 @@ class WarmUp {
     packets_ = 0;
   }
 
-  // Call before a batch is processed. Outbound() decides new flows and stores them in `plain`, if
-  // they go the straight way, otherwise in the cache of `decider`.
+  // Call before a batch is processed. Outbound() decides new flows and stores them where the
+  // pipeline looks first: in `plain`, if they go the straight way, otherwise in the cache of
+  // `decider`.
   void Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Packet* const> packets,
                 FlowDecider* decider, PlainFlows* plain);
   void Inbound(const WorkerContext& ctx, std::span<Packet* const> packets);
@@ -54,21 +55,23 @@ class WarmUp {
   // Fewer SAs, with about 1200 bytes of an SA, its session and flow, are in the level 2 cache.
   static constexpr std::size_t kManySas = 1024;
   struct Flow {
-    PlainFlow plain_flow;
-    PlainFlows::Name name;  // if plain: of plain_flow
-    FlowKey key;            // otherwise, or once it is needed
-    uint64_t tag = 0;       // of the FlowCache
+    FlowKey key;
+    uint64_t tag = 0;  // of the FlowCache
     uint32_t place = 0;
-    bool plain = false;
+    bool plain = false;     // its packets may go the straight way
+    PlainFlow plain_flow;   // plain: the key is set only once it is needed
+    PlainFlows::Name name;  // plain: of plain_flow
     const OutboundSa* sa = nullptr;
   };
   bool ReadFlow(const DataPath& path, uint8_t interface, const Packet& packet, Flow* flow) const;
+  bool Find(Flow* flow, uint64_t generation, FlowCache* cache, const PlainFlows& plain) const;
   uint32_t ReadFlows(const DataPath& path, uint8_t interface, std::span<Packet* const> packets,
                      const FlowCache& cache, const PlainFlows& plain);
   void Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* const> fresh,
               FlowDecider* decider, PlainFlows* plain);
 
   bool due_ = false;
+  bool may_go_straight_ = false;  // this batch
   uint32_t runs_ = 0;
   uint32_t new_flows_ = 0;
   uint32_t packets_ = 0;  // in places_ or sas_, by direction

@@ -134,8 +134,8 @@ struct SaStats {
   uint32_t integrity_failed = 0;  // ICV wrong, for any reason
 };
 
-// The first cache line has all that a run needs, the second all that a look-up needs of nearly
-// every SA (serves_all).
+// The first cache line has all that a run needs; a look-up of nearly every SA (serves_all) needs it
+// and the second.
 class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   [[no_unique_address]] Lifetime lifetime_;  // what follows begins in its padding
   std::atomic<SaState> state_;
@@ -195,9 +195,9 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   }
   bool admits_all() const { return serves_all_ || spec_.selector->SaysNothing(); }
   int32_t packet_device() const { return PacketDeviceOf(spec_.offload); }
-  // True if a look-up need not compare more than the addresses, SPI, reqid, mode and if_id: every
-  // flow, mark and CPU may use the SA, no device of packet offload was asked for, and it does not
-  // have the flag "wildrecv".
+  // True if a look-up need not compare what follows if_id in the spec: every flow, mark and CPU may
+  // use the SA, no device of packet offload was asked for, and it does not have the flag
+  // "wildrecv".
   bool serves_all() const { return serves_all_; }
 
   // Control thread.

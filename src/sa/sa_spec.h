@@ -112,7 +112,7 @@ struct SaRare {
   bool operator==(const SaRare&) const = default;
 };
 
-// What look-ups compare comes first; to if_id it fits a cache line with two pointers before it (Sa).
+// What look-ups compare comes first: to if_id in one cache line, behind two pointers (Sa).
 struct SaSpec {
   // Identity: daddr, spi, proto, family.
   IpAddress saddr;

@@ -55,7 +55,7 @@ void Sad::CountChoosy(const Sa& sa, uint32_t change) {
   if (!sa.admits_all()) of_some_flows_.fetch_add(change, std::memory_order_relaxed);
 }
 
-// What of a query only a few SAs must be asked for.
+// The part of a query that matters for few SAs.
 bool Sad::MayServe(const Sa& sa, const OutboundQuery& query, const FlowKey& flow) {
   if (sa.serves_all()) return query.packet_device == 0;
   const SaSpec& spec = sa.spec();

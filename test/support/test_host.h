@@ -56,9 +56,11 @@ class TestHost {
  public:
   static constexpr uint64_t kSeed = 0x5eed;
   static constexpr int32_t kIfindex = 100;  // of interface 0; further interfaces count up
+  static constexpr uint32_t kFlowEntries = 2048;  // fewer than the daemon's: hosts begin sooner
 
   explicit TestHost(PacketPools* pools, const TestHostOptions& options = {}) : pools_(pools) {
     path.straight_from = options.straight_from.value_or(StraightFrom());
+    path.flow_entries = kFlowEntries;
     for (uint32_t i = 0; i < options.interfaces; ++i) {
       Link link;
       link.capture = std::make_unique<CapturePoints>();
