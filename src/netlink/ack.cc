@@ -1,6 +1,7 @@
 #include "netlink/ack.h"
 
 #include <string_view>
+#include <utility>
 
 #include "netlink/attribute.h"
 #include "netlink/builder.h"
@@ -66,7 +67,9 @@ Buffer BuildAck(const MessageView& request, int error_number, const ExtendedAck&
   MessageHeader header{.type = NLMSG_ERROR, .seq = request.header.nlmsg_seq, .pid = port_id};
   if (capped) header.flags |= NLM_F_CAPPED;
   if (tlvs) header.flags |= NLM_F_ACK_TLVS;
-  MessageBuilder builder(header);
+  Buffer room;  // of the usual answer exactly: all of it is wiped
+  if (!failed && !tlvs) room.reserve(2 * kHeaderSize + sizeof(int32_t));
+  MessageBuilder builder(header, std::move(room));
   builder.Put(static_cast<int32_t>(-error_number));
   builder.Put(request.header);
   if (!capped) builder.PutBytes(request.payload());

@@ -23,9 +23,11 @@ MessageBuilder::MessageBuilder(const MessageHeader& header, Buffer behind)
   Put(raw);
 }
 
+// With an allocator of its own, a vector inserts byte by byte.
 void MessageBuilder::PutBytes(std::span<const uint8_t> bytes) {
-  bytes_.insert(bytes_.end(), bytes.begin(), bytes.end());
-  bytes_.resize(Align(bytes_.size()), 0);
+  const std::size_t at = bytes_.size();
+  bytes_.resize(Align(at + bytes.size()), 0);
+  if (!bytes.empty()) std::memcpy(bytes_.data() + at, bytes.data(), bytes.size());
 }
 
 void MessageBuilder::AttributeBytes(uint16_t type, std::span<const uint8_t> payload,
