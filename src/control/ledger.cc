@@ -13,34 +13,39 @@ bool Fits(const LedgerQuery& query, const SaHalf& half) {
 
 }  // namespace
 
-void Ledger::Placed(PlacementEntry entry) {
+void Ledger::Placed(PlacementEntry& entry) {
   entry.time_ms = clock_->WallMs();
   for (LedgerSink* sink : sinks_) sink->OnPlacement(entry);
-  Restore(std::move(entry));
+  Restore(entry);
 }
 
-void Ledger::Restore(PlacementEntry entry) {
-  placements_.push_back({.time_ms = entry.time_ms,
-                         .half = ShortHalf(entry.half),
-                         .words = Shared({.requested = std::move(entry.requested),
-                                          .requested_by = std::move(entry.requested_by),
-                                          .effective = std::move(entry.effective),
-                                          .where = std::move(entry.where),
-                                          .reason = std::move(entry.reason),
-                                          .explanation = std::move(entry.explanation),
-                                          .simulated = entry.simulated,
-                                          .really = std::move(entry.really)})});
+void Ledger::Restore(const PlacementEntry& entry) {
+  placements_.push_back(
+      {.time_ms = entry.time_ms, .half = ShortHalf(entry.half), .words = Shared(entry)});
   if (placements_.size() <= kMaxPlacements) return;
   placements_.pop_front();
   ++dropped_;
 }
 
+bool Ledger::Words::AreThoseOf(const PlacementEntry& entry) const {
+  return requested == entry.requested && requested_by == entry.requested_by &&
+         effective == entry.effective && where == entry.where && reason == entry.reason &&
+         explanation == entry.explanation && simulated == entry.simulated && really == entry.really;
+}
+
 // Thousands of SAs are placed in the same words, so entries share those used last.
-std::shared_ptr<const Ledger::Words> Ledger::Shared(Words words) {
+std::shared_ptr<const Ledger::Words> Ledger::Shared(const PlacementEntry& entry) {
   for (const auto& recent : recent_) {
-    if (*recent == words) return recent;
+    if (recent->AreThoseOf(entry)) return recent;
   }
-  recent_.push_front(std::make_shared<const Words>(std::move(words)));
+  recent_.push_front(std::make_shared<const Words>(Words{.requested = entry.requested,
+                                                         .requested_by = entry.requested_by,
+                                                         .effective = entry.effective,
+                                                         .where = entry.where,
+                                                         .reason = entry.reason,
+                                                         .explanation = entry.explanation,
+                                                         .simulated = entry.simulated,
+                                                         .really = entry.really}));
   if (recent_.size() > kRecentWords) recent_.pop_back();
   return recent_.front();
 }
@@ -59,12 +64,16 @@ PlacementEntry Ledger::EntryOf(const Placement& placement) {
           .really = words.really};
 }
 
-uint32_t Ledger::HolderNumber(Holder holder) {
-  const auto found = std::find(holders_.rbegin(), holders_.rend(), holder);
+uint32_t Ledger::HolderNumber(std::string_view name, std::string_view kind,
+                              std::string_view identity) {
+  const auto found = std::find_if(holders_.rbegin(), holders_.rend(), [&](const Holder& holder) {
+    return holder.name == name && holder.kind == kind && holder.identity == identity;
+  });
   if (found != holders_.rend()) {
     return static_cast<uint32_t>(std::distance(found, holders_.rend()) - 1);
   }
-  holders_.push_back(std::move(holder));
+  holders_.push_back(
+      {.name = std::string(name), .kind = std::string(kind), .identity = std::string(identity)});
   return static_cast<uint32_t>(holders_.size() - 1);
 }
 
@@ -72,9 +81,9 @@ Result<uint64_t> Ledger::KeyGiven(const SaHalf& half, std::string_view holder,
                                   std::string_view kind, std::string_view identity) {
   Held key{.half = ShortHalf(half),
            .from_ms = clock_->WallMs(),
-           .holder = HolderNumber({std::string(holder), std::string(kind), std::string(identity)})};
+           .holder = HolderNumber(holder, kind, identity)};
   const uint64_t number = next_number_++;
-  const KeyEntry entry = EntryOf(key);
+  const KeyEntry& entry = Shown(KeyOf(key));
   for (LedgerSink* sink : sinks_) CYGNET_RETURN_IF_ERROR(sink->OnKeyGiven(number, entry));
   held_.insert_or_assign(number, std::move(key));
   return number;
@@ -83,16 +92,13 @@ Result<uint64_t> Ledger::KeyGiven(const SaHalf& half, std::string_view holder,
 void Ledger::KeyEnded(uint64_t number, bool erased, std::string_view note) {
   const auto it = held_.find(number);
   if (it == held_.end()) return;
-  Key key{.half = it->second.half.Whole(),
-          .holder = it->second.holder,
-          .erased = erased,
-          .from_ms = it->second.from_ms,
-          .until_ms = clock_->WallMs(),
-          .note = std::string(note)};
+  Key key = KeyOf(it->second);
+  key.erased = erased;
+  key.until_ms = clock_->WallMs();
+  key.note = note;
   held_.erase(it);
-  const KeyEntry entry = EntryOf(key);
+  for (LedgerSink* sink : sinks_) sink->OnKeyEnded(number, Shown(key));
   KeepEnded(std::move(key));
-  for (LedgerSink* sink : sinks_) sink->OnKeyEnded(number, entry);
 }
 
 void Ledger::KeepEnded(Key key) {
@@ -104,7 +110,7 @@ void Ledger::KeepEnded(Key key) {
 
 void Ledger::Restore(const KeyEntry& entry) {
   KeepEnded({.half = entry.half,
-             .holder = HolderNumber({entry.holder, entry.holder_kind, entry.identity}),
+             .holder = HolderNumber(entry.holder, entry.holder_kind, entry.identity),
              .erased = entry.erased,
              .from_ms = entry.from_ms,
              .until_ms = entry.until_ms,
@@ -123,19 +129,33 @@ KeyEntry Ledger::EntryOf(const Key& key) const {
           .note = key.note};
 }
 
-KeyEntry Ledger::EntryOf(const Held& key) const {
-  return EntryOf(Key{.half = key.half.Whole(),
-                     .holder = key.holder,
-                     .erased = false,
-                     .from_ms = key.from_ms,
-                     .until_ms = 0,
-                     .note = {}});
+Ledger::Key Ledger::KeyOf(const Held& key) {
+  return {.half = key.half.Whole(),
+          .holder = key.holder,
+          .erased = false,
+          .from_ms = key.from_ms,
+          .until_ms = 0,
+          .note = {}};
+}
+
+const KeyEntry& Ledger::Shown(const Key& key) {
+  if (shown_holder_ != key.holder) {
+    shown_ = EntryOf(key);
+    shown_holder_ = key.holder;
+    return shown_;
+  }
+  shown_.half = key.half;
+  shown_.from_ms = key.from_ms;
+  shown_.until_ms = key.until_ms;
+  shown_.erased = key.erased;
+  shown_.note = key.note;
+  return shown_;
 }
 
 std::vector<std::pair<uint64_t, KeyEntry>> Ledger::HeldKeys() const {
   std::vector<std::pair<uint64_t, KeyEntry>> held;
   held.reserve(held_.size());
-  for (const auto& [number, key] : held_) held.emplace_back(number, EntryOf(key));
+  for (const auto& [number, key] : held_) held.emplace_back(number, EntryOf(KeyOf(key)));
   return held;
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,7 +41,8 @@ class Ledger {
   void AddSink(LedgerSink* sink) { sinks_.push_back(sink); }
 
   // Sets `entry.time_ms`.
-  void Placed(PlacementEntry entry);
+  void Placed(PlacementEntry& entry);
+  void Placed(PlacementEntry&& entry) { Placed(entry); }
   // Call before the key is given. `kind`: "device" or "engine". Returns the number for KeyEnded.
   // Error: a sink could not record it, and the key must not be given. Sinks are called in the order
   // in which they were added.
@@ -51,7 +53,7 @@ class Ledger {
 
   // Entries of earlier runs, oldest first, before any other call. A key that had not ended ends
   // now: the process that knew about it no longer exists.
-  void Restore(PlacementEntry entry);
+  void Restore(const PlacementEntry& entry);
   void Restore(const KeyEntry& entry);
 
   // The file that a sink writes, and the error that prevents it; for reports.
@@ -69,7 +71,6 @@ class Ledger {
     std::string name;
     std::string kind;
     std::string identity;
-    bool operator==(const Holder&) const = default;
   };
   struct Key {
     SaHalf half;
@@ -95,7 +96,7 @@ class Ledger {
     std::string explanation;
     bool simulated = false;
     std::string really;
-    bool operator==(const Words&) const = default;
+    bool AreThoseOf(const PlacementEntry& entry) const;
   };
   struct Placement {
     uint64_t time_ms = 0;
@@ -103,16 +104,21 @@ class Ledger {
     std::shared_ptr<const Words> words;
   };
   static constexpr std::size_t kRecentWords = 16;
-  std::shared_ptr<const Words> Shared(Words words);
+  std::shared_ptr<const Words> Shared(const PlacementEntry& entry);
   static PlacementEntry EntryOf(const Placement& placement);
-  uint32_t HolderNumber(Holder holder);
+  uint32_t HolderNumber(std::string_view name, std::string_view kind, std::string_view identity);
+  const KeyEntry& Shown(const Key& key);
   KeyEntry EntryOf(const Key& key) const;
-  KeyEntry EntryOf(const Held& key) const;
+  static Key KeyOf(const Held& key);
   void KeepEnded(Key key);
 
   const Clock* const clock_;
   std::vector<LedgerSink*> sinks_;
   std::vector<Holder> holders_;
+  // What the sinks get. Entries in a row mostly differ in a few words, and memory for each of the
+  // others would cost more than the entry.
+  KeyEntry shown_;
+  std::optional<uint32_t> shown_holder_;  // whose words `shown_` has
   std::deque<Placement> placements_;
   std::deque<std::shared_ptr<const Words>> recent_;  // newest first
   std::deque<Key> ended_;

@@ -27,7 +27,20 @@ SaHalf NameOf(const SaSpec& spec, Half half) {
 
 Result<uint64_t> PlacementKeys::GiveToEngine(uint32_t engine, const SaSpec& spec, Half half) {
   const CryptoEngine& holder = *engines_->engine(engine);
-  return ledger_->KeyGiven(NameOf(spec, half), holder.name(), "engine", Text(holder.identity()));
+  return ledger_->KeyGiven(NameOf(spec, half), holder.name(), "engine", TextOf(engine));
+}
+
+// It is asked each time: the module behind an engine may have changed.
+const std::string& PlacementKeys::TextOf(uint32_t engine) {
+  if (said_.size() <= engine) said_.resize(engine + 1);
+  Said& said = said_[engine];
+  ModuleIdentity now = engines_->engine(engine)->identity();
+  if (said.text.empty() || said.identity.model != now.model ||
+      said.identity.version != now.version) {
+    said.text = Text(now);
+    said.identity = std::move(now);
+  }
+  return said.text;
 }
 
 Result<uint64_t> PlacementKeys::GiveToDevice(const OffloadDevice& device, const SaSpec& spec,

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "control/ledger.h"
 #include "control/placement/report.h"
@@ -33,8 +34,16 @@ class PlacementKeys final : public KeyObserver {
   void EndAll(const OffloadDevice& device, const std::string& note);
 
  private:
+  // An identity of an engine, and as the ledger writes it.
+  struct Said {
+    ModuleIdentity identity;
+    std::string text;
+  };
+  const std::string& TextOf(uint32_t engine);
+
   const std::shared_ptr<Ledger> ledger_;
   const EngineSet* const engines_;
+  std::vector<Said> said_;  // by engine
   // The ledger's numbers of the keys that a device holds, by handle.
   std::unordered_map<const OffloadDevice*, std::unordered_map<uint32_t, uint64_t>> devices_;
 };

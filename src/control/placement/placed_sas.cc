@@ -90,12 +90,7 @@ void PlacedSas::Remove(uint64_t sa_number) {
   if (it == placed_.end()) return;
   for (const Half half : kHalves) {
     if (!it->second.has(half)) continue;
-    PlacementEntry entry = EntryOf(it->second, half);
-    entry.effective = "removed";
-    entry.where.clear();
-    entry.reason.clear();
-    entry.explanation = "the SA was removed";
-    p_.ledger->Placed(std::move(entry));
+    RecordRemoval(it->second, half);
     Unplace(&it->second, half);
     SetDue(&it->second.made(half), std::nullopt);
   }
@@ -321,6 +316,7 @@ void PlacedSas::AddPacketInputs(const std::shared_ptr<Sa>& sa, Half half, const 
                                 BindInputs* inputs) const {
   inputs->number = static_cast<uint32_t>(sa->number);
   if (!IsInbound(half)) inputs->iv_mask = sa->outbound()->iv_mask;
+  if (inputs->request.mode != PlacementMode::kPacket) return;
   const bool cpu = current != nullptr && current->cpu.session != nullptr;
   inputs->numbers = [this, sa, half, cpu](const OffloadDevice&) {
     packets_->Stop(*sa, half);  // it may be in packet offload already, elsewhere

@@ -192,7 +192,9 @@ class PlacedSas {
   void CountSlot(const PlacedSa& placed, Half half, const SaBinding& binding, int delta);
   void Unplace(PlacedSa* placed, Half half);
   PlacementEntry EntryOf(const PlacedSa& placed, Half half) const;
+  PlacementEntry& Spoken(const PlacedSa& placed, Half half);
   void Record(const PlacedSa& placed, Half half);
+  void RecordRemoval(const PlacedSa& placed, Half half);
   void RecordFinding(PlacedSa* placed, Half half, const SaFinding& finding);
 
   const PlacedSasParams p_;
@@ -201,6 +203,19 @@ class PlacedSas {
   NumberedMap<PlacedSa> placed_;  // by Sa::number
   TunnelSlots slots_;
   std::size_t due_ = 0;  // halves with `due` set
+  // What was said last of a half: thousands are placed in the same words, and to make the words
+  // takes longer than to place one.
+  struct Cause {
+    PlacementRequest request;
+    ProcessingPath path{};
+    const OffloadDevice* device = nullptr;
+    uint8_t engine = 0;
+    ReasonCode reason{};
+    bool operator==(const Cause&) const = default;
+  };
+  PlacementEntry spoken_;
+  std::optional<Cause> spoken_cause_;  // nullopt: there was more to say than a cause tells
+  PlacementEntry removal_;
 };
 
 }  // namespace cygnet

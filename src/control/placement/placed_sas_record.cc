@@ -50,9 +50,29 @@ void PlacedSas::RecordFinding(PlacedSa* placed, Half half, const SaFinding& find
   p_.ledger->Placed(EntryOf(*placed, half));
 }
 
+PlacementEntry& PlacedSas::Spoken(const PlacedSa& placed, Half half) {
+  const PlacedHalf& row = placed.half(half);
+  const SaBinding& binding = *row.binding;
+  if (row.reason.detail.empty() && row.rare().really.empty()) {
+    const Cause cause{.request = row.request,
+                      .path = binding.path,
+                      .device = binding.on_device() ? binding.device : nullptr,
+                      .engine = binding.on_device() ? uint8_t{0} : binding.engine().engine,
+                      .reason = row.reason.code};
+    if (spoken_cause_ == cause) {
+      spoken_.half = NameOf(placed.sa->spec(), half);
+      return spoken_;
+    }
+    spoken_cause_ = cause;
+  } else {
+    spoken_cause_.reset();
+  }
+  return spoken_ = EntryOf(placed, half);
+}
+
 void PlacedSas::Record(const PlacedSa& placed, Half half) {
   const PlacedHalf& row = placed.half(half);
-  PlacementEntry entry = EntryOf(placed, half);
+  PlacementEntry& entry = Spoken(placed, half);
   // A half that runs where it was requested needs no log line; the ledger records it.
   if (row.binding->blocked() || row.IsAway()) {
     const std::string where =
@@ -62,7 +82,19 @@ void PlacedSas::Record(const PlacedSa& placed, Half half) {
     Log(LogLevel::kInfo, "SA " + Describe(placed.sa->spec()) + " " + std::string(Name(half)) +
                              ": " + where + ": " + entry.reason + " (" + entry.explanation + ")");
   }
-  p_.ledger->Placed(std::move(entry));
+  p_.ledger->Placed(entry);
+}
+
+void PlacedSas::RecordRemoval(const PlacedSa& placed, Half half) {
+  const PlacedHalf& row = placed.half(half);
+  removal_.half = NameOf(placed.sa->spec(), half);
+  removal_.requested = Name(row.request.mode);
+  removal_.requested_by = Name(row.request.by);
+  removal_.effective = "removed";
+  removal_.explanation = "the SA was removed";
+  removal_.simulated = row.binding->on_device() && row.binding->device->identity().simulated;
+  removal_.really = row.rare().really;
+  p_.ledger->Placed(removal_);
 }
 
 }  // namespace cygnet

@@ -63,8 +63,8 @@ void LedgerRestore::TakeLine(std::string_view line) {
   auto parsed = ParseLedgerLine(line);
   if (!parsed.has_value()) {
     if (!IsNote(line, &known_)) ++damaged_;
-  } else if (auto* placement = std::get_if<PlacementEntry>(&*parsed)) {
-    ledger_->Restore(std::move(*placement));
+  } else if (const auto* placement = std::get_if<PlacementEntry>(&*parsed)) {
+    ledger_->Restore(*placement);
   } else if (auto* key = std::get_if<LedgerKeyLine>(&*parsed)) {
     if (key->entry.until_ms == 0) {
       held_[key->number] = key->entry;
