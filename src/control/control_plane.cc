@@ -226,6 +226,7 @@ void ControlPlane::Tick() {
   walks_.StartTimes();
   socket_policies_.Tick();
   ike_sockets_.Refresh();
+  migrations_.Tick();
   if (++ticks_ % kNeighbourTicks == 0 && next_hops_ != nullptr) next_hops_->AskAgain();
   (void)DoSome();
   path_.quiescence.Collect();

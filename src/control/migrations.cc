@@ -80,13 +80,11 @@ Result<std::shared_ptr<Policy>> Migrations::FindMigrated(const Migration& migrat
 }
 
 // The newest match. States without keys stay at their addresses.
-std::shared_ptr<Sa> Migrations::FindMoving(const MigrateEntry& entry, uint32_t if_id) const {
-  std::shared_ptr<Sa> found;
-  path_.sad.ForEach([&](const std::shared_ptr<Sa>& sa) {
-    const bool of_tunnel = if_id == 0 || sa->spec().if_id == if_id;
-    if (of_tunnel && sa->usable() && Fits(entry, sa->spec())) found = sa;
+std::shared_ptr<Sa> Migrations::FindMoving(const MigrateEntry& entry, uint32_t if_id) {
+  return by_ends_.FindNewest(entry.old_saddr, entry.old_daddr, [&](const Sa& sa) {
+    const bool of_tunnel = if_id == 0 || sa.spec().if_id == if_id;
+    return of_tunnel && sa.usable() && Fits(entry, sa.spec());
   });
-  return found;
 }
 
 // Places the new SA, so this can fail.
@@ -146,6 +144,8 @@ Status Migrations::Run(const Migration& migration) {
   const auto amended = path_.spd.Amend(*policy, std::move(templates));
   path_.BumpGeneration();
   device_policies_.Accept(*std::move(offer), amended);
+  for (const MovingSa& move : moves) by_ends_.Add(*move.to);
+  by_ends_.Follow();
   announcer_.Notify(Migrated{migration});
   return {};
 }

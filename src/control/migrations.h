@@ -11,6 +11,7 @@
 
 #include "control/announcer.h"
 #include "control/sas.h"
+#include "control/sas_by_ends.h"
 #include "datapath/data_path.h"
 #include "requests/xfrm_control.h"
 
@@ -20,12 +21,18 @@ namespace cygnet {
 class Migrations {
  public:
   Migrations(DataPath* path, const Announcer* announcer, DevicePolicies* device_policies, Sas* sas)
-      : path_(*path), announcer_(*announcer), device_policies_(*device_policies), sas_(*sas) {}
+      : path_(*path),
+        announcer_(*announcer),
+        device_policies_(*device_policies),
+        sas_(*sas),
+        by_ends_(path) {}
 
   // All of it or, on an error, nothing.
   Status Run(const Migration& migration);
   // The same for one SA.
   Status RunOne(const SaMigration& migration, const RequestOrigin& origin);
+  // About once a second: frees what only a series of requests needs.
+  void Tick() { by_ends_.Tick(); }
 
  private:
   struct MovingSa {
@@ -33,7 +40,7 @@ class Migrations {
     std::shared_ptr<Sa> to;
   };
   Result<std::shared_ptr<Policy>> FindMigrated(const Migration& migration) const;
-  std::shared_ptr<Sa> FindMoving(const MigrateEntry& entry, uint32_t if_id) const;
+  std::shared_ptr<Sa> FindMoving(const MigrateEntry& entry, uint32_t if_id);
   Status PrepareMoves(const Migration& migration, std::vector<MovingSa>* moves);
   Status PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
                      const Migration& migration, std::vector<MovingSa>* moves);
@@ -43,6 +50,7 @@ class Migrations {
   const Announcer& announcer_;
   DevicePolicies& device_policies_;
   Sas& sas_;
+  SasByEnds by_ends_;
 };
 
 }  // namespace cygnet

@@ -220,6 +220,40 @@ TEST_F(MigrationsTest, OneSaStaysOnItsDeviceUnlessTheRequestClearsIt) {
   EXPECT_FALSE(sas_.Inspect(*sas_.Named(IdOf({}))).offload.has_value());
 }
 
+// The second request of a series makes an index; another change of an SA ends it.
+TEST_F(MigrationsTest, EachRequestOfASeriesMovesTheNewest) {
+  ASSERT_NE(Add({.spi = 0x100}), nullptr);
+  ASSERT_NE(Add({.spi = 0x200}), nullptr);
+  const auto move = [&](const std::string& from, const std::string& to) {
+    MigrateEntry entry = Entry(1, to);
+    entry.old_daddr = Ip(from);
+    EXPECT_TRUE(migrations_.Run(Move({entry})));
+    migrations_.Tick();
+  };
+  const auto is_at = [&](uint32_t spi, const std::string& address) {
+    return sas_.Named(IdOf({.dst = address, .spi = spi})) != nullptr;
+  };
+  for (int i = 0; i < 3; ++i) {
+    move("192.0.2.2", "192.0.2.9");
+    EXPECT_TRUE(is_at(0x200, "192.0.2.9"));
+    EXPECT_TRUE(is_at(0x100, "192.0.2.2"));
+    move("192.0.2.9", "192.0.2.2");
+    EXPECT_TRUE(is_at(0x200, "192.0.2.2"));
+  }
+  ASSERT_NE(Add({.spi = 0x300}), nullptr);
+  move("192.0.2.2", "192.0.2.9");
+  EXPECT_TRUE(is_at(0x300, "192.0.2.9")) << "it is the newest now";
+  ASSERT_TRUE(sas_.Delete(IdOf({.dst = "192.0.2.9", .spi = 0x300}), {}));
+  move("192.0.2.9", "192.0.2.2");
+  migrations_.Tick();
+  migrations_.Tick();  // the series has ended
+  move("192.0.2.2", "192.0.2.9");
+  move("192.0.2.9", "192.0.2.2");
+  EXPECT_TRUE(is_at(0x200, "192.0.2.2"));
+  EXPECT_TRUE(is_at(0x100, "192.0.2.2"));
+  EXPECT_EQ(path_.sad.size(), 2u);
+}
+
 TEST_F(MigrationsTest, WithoutAPolicyNothingMoves) {
   ASSERT_NE(Add({}), nullptr);
   Migration other = Move({Entry(1, "192.0.2.9")});
