@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <string_view>
 
 #include "base/check.h"
@@ -43,6 +44,19 @@ std::span<const uint8_t> NonceKey(const SaSpec& spec) {
   return key.empty() ? spec.integrity().key.bytes() : key;
 }
 
+// One that has the secret. To give it one takes longer than the hashes of an SA, and a restart has
+// many SAs of one secret: it stays until another secret comes.
+KeyedHasher* HasherOf(const KeyMaterial& secret) {
+  struct Keyed {
+    explicit Keyed(const KeyMaterial& key) : secret(key.Clone()), hasher(key) {}
+    const KeyMaterial secret;
+    KeyedHasher hasher;
+  };
+  static thread_local std::unique_ptr<Keyed> last;
+  if (last == nullptr || !(last->secret == secret)) last = std::make_unique<Keyed>(secret);
+  return &last->hasher;
+}
+
 NumberId First16(const std::array<uint8_t, 32>& hash) {
   NumberId id;
   std::copy_n(hash.begin(), id.size(), id.begin());
@@ -64,12 +78,12 @@ NumberIdentity IdentityOf(const SaSpec& spec, const KeyMaterial& secret) {
   in.Add(spec.daddr.bytes);
   in.Add(spec.encryption().key.bytes());
   in.Add(spec.auth.key.bytes());
-  KeyedHasher hasher(secret);
-  const std::array<uint8_t, 32> bytes = mask.HashBy(&hasher);
+  KeyedHasher* const hasher = HasherOf(secret);
+  const std::array<uint8_t, 32> bytes = mask.HashBy(hasher);
   uint64_t iv_mask = 0;
   for (std::size_t i = 0; i < sizeof(iv_mask); ++i) iv_mask = iv_mask << 8 | bytes[i];
-  return {.outbound = First16(out.HashBy(&hasher)),
-          .inbound = First16(in.HashBy(&hasher)),
+  return {.outbound = First16(out.HashBy(hasher)),
+          .inbound = First16(in.HashBy(hasher)),
           .iv_mask = iv_mask,
           .group = 0};
 }
