@@ -175,7 +175,8 @@ void DevicePolicies::Accept(Offer offer, const std::shared_ptr<Policy>& policy) 
   }
   if (MayNeedDevice(policy->spec)) {
     const Reqid reqid = policy->spec.templates.front().reqid;
-    policies_of_[reqid.value].insert(policy->number);
+    std::set<uint64_t>& numbers = policies_of_[reqid.value];
+    numbers.insert(numbers.end(), policy->number);  // mostly the largest
     for (const uint64_t sa : NumbersOf(followers_of_, reqid)) {
       const Follower& follower = followers_.at(sa);
       if (FitsForDevice(policy->spec, follower.sa->spec())) (void)Need(&row, follower.device);
