@@ -4,6 +4,8 @@
 //   xfrm_load sas|policies N
 //   xfrm_load sas|policies N churn   adds them and deletes them one by one, again and again, until
 //                                    its standard input ends; only its own, so that others stay
+//   xfrm_load migrate N   adds N SAs with a policy each, then moves each pair to another peer
+//                         address by one MIGRATE
 // Each request waits for its acknowledgement, as an IKE daemon's does.
 #include <arpa/inet.h>
 #include <linux/netlink.h>
@@ -124,9 +126,11 @@ void NoLimits(xfrm_lifetime_cfg* limits) {
   limits->soft_packet_limit = limits->hard_packet_limit = XFRM_INF;
 }
 
-constexpr uint32_t kOwn = 0xc0000201;       // 192.0.2.1
-constexpr uint32_t kPeers = 0x0a800000;     // 10.128.0.0
-constexpr uint32_t kNetworks = 0x0b000000;  // 11.0.0.0
+constexpr uint32_t kOwn = 0xc0000201;         // 192.0.2.1
+constexpr uint32_t kPeers = 0x0a800000;       // 10.128.0.0
+constexpr uint32_t kMovedPeers = 0x0ac00000;  // 10.192.0.0
+constexpr uint32_t kOnePeer = 0xc0000202;     // 192.0.2.2
+constexpr uint32_t kNetworks = 0x0b000000;    // 11.0.0.0
 
 // An outbound SA in tunnel mode to its own peer.
 void AddSa(Socket& socket, uint32_t i) {
@@ -175,7 +179,12 @@ void SelectNetwork(uint32_t i, xfrm_selector* selector) {
   }
 }
 
-void AddPolicy(Socket& socket, uint32_t i) {
+struct Tunnel {
+  uint32_t peer;
+  uint32_t reqid;
+};
+
+void AddPolicy(Socket& socket, uint32_t i, const Tunnel& tunnel) {
   Request request(XFRM_MSG_NEWPOLICY, NLM_F_CREATE | NLM_F_EXCL);
   auto* policy = request.Fixed<xfrm_userpolicy_info>();
   SelectNetwork(i, &policy->sel);
@@ -184,13 +193,34 @@ void AddPolicy(Socket& socket, uint32_t i) {
   NoLimits(&policy->lft);
   auto* tmpl = static_cast<xfrm_user_tmpl*>(request.Attribute(XFRMA_TMPL, sizeof(xfrm_user_tmpl)));
   SetAddress(&tmpl->saddr, kOwn);
-  SetAddress(&tmpl->id.daddr, 0xc0000202);
+  SetAddress(&tmpl->id.daddr, tunnel.peer);
   tmpl->id.proto = IPPROTO_ESP;
   tmpl->family = AF_INET;
-  tmpl->reqid = 1;
+  tmpl->reqid = tunnel.reqid;
   tmpl->mode = XFRM_MODE_TUNNEL;
   tmpl->aalgos = tmpl->ealgos = tmpl->calgos = ~0u;
   socket.Execute(request, "NEWPOLICY");
+}
+
+void AddPolicy(Socket& socket, uint32_t i) { AddPolicy(socket, i, {.peer = kOnePeer, .reqid = 1}); }
+
+// The SA and the policy of AddSa and AddPolicy, which have the same number.
+void Migrate(Socket& socket, uint32_t i) {
+  Request request(XFRM_MSG_MIGRATE, 0);
+  auto* id = request.Fixed<xfrm_userpolicy_id>();
+  SelectNetwork(i, &id->sel);
+  id->dir = XFRM_POLICY_OUT;
+  auto* move =
+      static_cast<xfrm_user_migrate*>(request.Attribute(XFRMA_MIGRATE, sizeof(xfrm_user_migrate)));
+  SetAddress(&move->old_daddr, kPeers + i);
+  SetAddress(&move->old_saddr, kOwn);
+  SetAddress(&move->new_daddr, kMovedPeers + i);
+  SetAddress(&move->new_saddr, kOwn);
+  move->proto = IPPROTO_ESP;
+  move->mode = XFRM_MODE_TUNNEL;
+  move->reqid = i + 1;
+  move->old_family = move->new_family = AF_INET;
+  socket.Execute(request, "MIGRATE");
 }
 
 void DeletePolicy(Socket& socket, uint32_t i) {
@@ -237,18 +267,33 @@ void Measure(const char* what, uint32_t n, const std::function<void()>& fn) {
   std::fflush(stdout);
 }
 
+void MeasureMigrations(Socket& socket, uint32_t n) {
+  for (uint32_t i = 0; i < n; ++i) {
+    AddSa(socket, i);
+    AddPolicy(socket, i, {.peer = kPeers + i, .reqid = i + 1});
+  }
+  Measure("migrate", n, [&] {
+    for (uint32_t i = 0; i < n; ++i) Migrate(socket, i);
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const bool churns = argc == 4 && std::strcmp(argv[3], "churn") == 0;
   const bool complete = argc == 3 || churns;
   const bool sas = complete && std::strcmp(argv[1], "sas") == 0;
+  const bool migrates = argc == 3 && std::strcmp(argv[1], "migrate") == 0;
   const auto n = static_cast<uint32_t>(complete ? std::strtoul(argv[2], nullptr, 10) : 0);
-  if (n == 0 || (!sas && std::strcmp(argv[1], "policies") != 0)) {
-    std::fputs("usage: xfrm_load sas|policies N [churn]\n", stderr);
+  if (n == 0 || (!sas && !migrates && std::strcmp(argv[1], "policies") != 0)) {
+    std::fputs("usage: xfrm_load sas|policies N [churn] | migrate N\n", stderr);
     return 2;
   }
   Socket socket;
+  if (migrates) {
+    MeasureMigrations(socket, n);
+    return 0;
+  }
   if (churns) {
     const auto begin = std::chrono::steady_clock::now();
     const uint32_t done = Churn(socket, sas, n);

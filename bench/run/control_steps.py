@@ -84,6 +84,8 @@ def run(args, rows, progress):
                 for count in counts:
                     progress(f"control, round {number + 1}: {system_class.name} {count}")
                     _measure(system_class, workdir, args.build, program, count, rows, notes)
+            progress(f"control, round {number + 1}: migration of {counts[-1]}")
+            _migrate(workdir, args.build, program, counts[-1], rows, notes)
             progress(f"control, round {number + 1}: restart with {counts[-1]}")
             _restart(os.path.join(workdir, f"restart{number}"), args.build, program, counts[-1], rows)
             progress(f"control, round {number + 1}: forwarding meanwhile")
@@ -158,6 +160,22 @@ def _batch(system, workdir, count, rows):
         raise LabError(f"{system.name}: ip -batch: {result.stderr.strip()[-300:]}")
     rows.add("control", f"control:policies/{count}/add by ip -batch/{system.name}", "per second",
              count / seconds, less_is_better=False)
+
+
+def _migrate(workdir, build, program, count, rows, notes):
+    """Every SA, and its policy, moves to another address of its peer, by one MIGRATE for each pair."""
+    system = Cygnetd(workdir, build)
+    try:
+        argv = [*system.ns.enter(), *system.client([program, "migrate", str(count)])]
+        result = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+                                timeout=PATIENCE)
+        if result.returncode != 0:
+            raise LabError(f"xfrm_load migrate {count}: {result.stderr.strip()}")
+        rows.add("control", f"control:sas/{count}/migrated", "s", float(result.stdout.split()[2]))
+    except subprocess.TimeoutExpired:
+        notes.append(f"control: migration of {count} SAs took more than {PATIENCE} s")
+    finally:
+        system.close()
 
 
 def _restart(workdir, build, program, count, rows):

@@ -181,13 +181,14 @@ class Targets(unittest.TestCase):
                      rate("control:policies/100000/add/kernel", 100)])
         for meanwhile, us in (("alone", 50), ("sas change", 90), ("policies change", 120)):
             rows.add("control", f"control:forwarding/latency10/p99/{meanwhile}", "µs", us)
-        for what, seconds in (("restored", 1.5), ("restart", 3)):
+        for what, seconds in (("restored", 1.5), ("restart", 3), ("migrated", 1.9)):
             rows.add("control", f"control:sas/100000/{what}", "s", seconds)
         found = {a.case: a for a in targets.check(rows, HERE)}
         self.assertTrue(found["add"].met)
         self.assertIsNone(found["dump"].met)
         self.assertTrue(found["sas"].met)
         self.assertTrue(found["restored"].met)
+        self.assertTrue(found["migrated"].met)
         self.assertFalse(found["restart"].met)
         self.assertFalse(found["policies"].met)
 
