@@ -109,7 +109,7 @@ void KeptSas::Keep(const std::shared_ptr<const Sa>& sa) {
     }
     return;
   }
-  rows_[sa->number] = {sa, *slot};
+  rows_.insert_or_assign(sa->number, {sa, *slot});
 }
 
 NumberCells* KeptSas::Cells(const Sa& sa) const {
@@ -158,7 +158,7 @@ void KeptSas::Stop() {
     }
     (void)memory_->Rewrite(row.slot, record);  // it has the length of before
   }
-  rows_.clear();
+  rows_ = {};
   stopped_ = true;
 }
 

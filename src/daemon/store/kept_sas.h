@@ -6,11 +6,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "base/numbered_map.h"
 #include "control/control_plane.h"
 #include "control/state_keeper.h"
 #include "daemon/store/state_memory.h"
@@ -67,7 +67,7 @@ class KeptSas final : public StateKeeper {
   const std::unique_ptr<StateMemory> memory_;
   const Store store_;
   ControlPlane* control_ = nullptr;  // nullptr: Restore was not called yet
-  std::map<uint64_t, Row> rows_;     // by Sa::number
+  NumberedMap<Row> rows_;            // by Sa::number
   std::optional<uint64_t> next_;     // DoSome continues here; nullopt: nothing to do
   std::size_t left_out_ = 0;
   bool stopped_ = false;
