@@ -16,17 +16,18 @@ namespace cygnet {
 
 std::string WhatBecameOf(const std::string& path, int fd) {
   struct stat ours {};
-  struct stat named {};
   if (fstat(fd, &ours) != 0) return FileError(path).message;
-  if (lstat(path.c_str(), &named) != 0) {
+  struct stat named {};
+  return WhatBecameOf(path, FileIdentity::Of(ours), &named);
+}
+
+std::string WhatBecameOf(const std::string& path, const FileIdentity& ours, struct stat* named) {
+  if (lstat(path.c_str(), named) != 0) {
     return errno == ENOENT ? path + " was deleted" : FileError(path).message;
   }
-  if (!S_ISREG(named.st_mode))
+  if (!S_ISREG(named->st_mode))
     return path + " was replaced by something that is not a regular file";
-  if (named.st_dev != ours.st_dev || named.st_ino != ours.st_ino || ours.st_nlink < 1) {
-    return path + " was replaced by another file";
-  }
-  return {};
+  return FileIdentity::Of(*named) == ours ? std::string() : path + " was replaced by another file";
 }
 
 void Mishaps::Add(const std::string& what) {
@@ -48,6 +49,9 @@ Status WriterLock::TakeName() {
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     return MakeError(Errc::kBusy, path_ + ": another cygnetd writes this file");
   }
+  struct stat info {};
+  if (fstat(lock.get(), &info) != 0) return FileError(name);
+  identity_ = FileIdentity::Of(info);
   lock_ = std::move(lock);
   return {};
 }
@@ -69,9 +73,15 @@ std::string WriterLock::Note() const {
   return size > 0 ? std::string(text.data(), static_cast<std::size_t>(size)) : std::string();
 }
 
-Status WriterLock::SetNote(std::string_view line) {
+Status WriterLock::ReplaceNote(std::string_view line) {
   const auto size = static_cast<ssize_t>(line.size());
   if (pwrite(lock_.get(), line.data(), line.size(), 0) != size) return FileError(path_ + ".lock");
+  return {};
+}
+
+Status WriterLock::SetNote(std::string_view line) {
+  CYGNET_RETURN_IF_ERROR(ReplaceNote(line));
+  const auto size = static_cast<off_t>(line.size());
   // There may be more behind it, by somebody else.
   struct stat info {};
   if (fstat(lock_.get(), &info) == 0 && info.st_size == size) return {};
@@ -80,7 +90,8 @@ Status WriterLock::SetNote(std::string_view line) {
 }
 
 Status WriterLock::Keep(Mishaps* mishaps) {
-  const std::string what = WhatBecameOf(path_ + ".lock", lock_.get());
+  struct stat named {};
+  const std::string what = WhatBecameOf(path_ + ".lock", identity_, &named);
   if (what.empty()) return {};
   if (const Status again = TakeName(); !again) {
     return MakeError(again.error().code, what + "; cannot lock it again: " + again.error().message);

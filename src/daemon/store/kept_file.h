@@ -2,6 +2,8 @@
 // somebody deletes or replaces it, the writer would write a file that nobody reads.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -13,6 +15,16 @@ namespace cygnet {
 
 // What happened to the file that is open as `fd`: "PATH was deleted". Empty: `path` still names it.
 std::string WhatBecameOf(const std::string& path, int fd);
+
+// Which file a descriptor has. No other file has the same while it is open.
+struct FileIdentity {
+  dev_t device = 0;
+  ino_t inode = 0;
+  static FileIdentity Of(const struct stat& info) { return {info.st_dev, info.st_ino}; }
+  bool operator==(const FileIdentity&) const = default;
+};
+// The same without a question about the descriptor. `named`: what `path` leads to, if that is it.
+std::string WhatBecameOf(const std::string& path, const FileIdentity& ours, struct stat* named);
 
 // What others did to a file while the daemon ran: logged, and kept for the operator.
 class Mishaps {
@@ -44,6 +56,8 @@ class WriterLock {
   // the same length.
   std::string Note() const;
   Status SetNote(std::string_view line);
+  // The same, but what somebody else wrote behind it stays: it shows in Note.
+  Status ReplaceNote(std::string_view line);
   // Call it after the file was replaced.
   void ReleaseData() { data_ = UniqueFd(); }
 
@@ -52,6 +66,7 @@ class WriterLock {
 
   std::string path_;
   UniqueFd lock_;
+  FileIdentity identity_;  // of the lock
   UniqueFd data_;
 };
 

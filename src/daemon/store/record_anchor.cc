@@ -25,13 +25,24 @@ std::string BootOfThisHost() {
   return boot.empty() ? "-" : boot;
 }
 
-// All notes have the same length, so that one write replaces the previous note.
+void AddHex(uint64_t value, int digits, std::string* text) {
+  for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4) {
+    text->push_back("0123456789abcdef"[value >> shift & 15]);
+  }
+}
+
+// All notes have the same length, so that one write replaces the previous note. Each change of a
+// client writes one: snprintf would take longer than the rest of it.
 std::string TextOf(const Note& note) {
-  std::array<char, 128> text{};
-  std::snprintf(text.data(), text.size(), "%-36.36s %016zx %08" PRIx32 " %016zx %08" PRIx32 "\n",
-                note.boot.c_str(), note.one.end, note.one.checksum, note.other.end,
-                note.other.checksum);
-  return text.data();
+  std::string text = note.boot.substr(0, kBootSize);
+  text.resize(kBootSize, ' ');
+  for (const RecordPoint& point : {note.one, note.other}) {
+    text += ' ';
+    AddHex(point.end, 16, &text);
+    text += ' ';
+    AddHex(point.checksum, 8, &text);
+  }
+  return text + '\n';
 }
 
 std::optional<Note> Parse(const std::string& text) {
@@ -71,10 +82,11 @@ std::string RecordAnchor::Judge(const RecordScan* scan) const {
 }
 
 Status RecordAnchor::Announce(const RecordPoint& now, const RecordPoint& next) {
-  return Say(now, next);
+  return Say(now, next, Behind::kIsCut);
 }
 
-void RecordAnchor::Reached(const RecordPoint& now) { (void)Say(now, now); }
+// For each change of a client. Keep finds what somebody else wrote behind the note.
+void RecordAnchor::Reached(const RecordPoint& now) { (void)Say(now, now, Behind::kStays); }
 
 bool RecordAnchor::Keep() {
   const std::string found = lock_->Note();
@@ -84,9 +96,9 @@ bool RecordAnchor::Keep() {
   return was_changed;
 }
 
-Status RecordAnchor::Say(const RecordPoint& one, const RecordPoint& other) {
+Status RecordAnchor::Say(const RecordPoint& one, const RecordPoint& other, Behind behind) {
   said_ = TextOf({.boot = boot_, .one = one, .other = other});
-  Status written = lock_->SetNote(said_);
+  Status written = behind == Behind::kIsCut ? lock_->SetNote(said_) : lock_->ReplaceNote(said_);
   is_written_ = written.has_value();
   return written;
 }

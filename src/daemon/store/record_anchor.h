@@ -32,7 +32,8 @@ class RecordAnchor {
   bool Keep();
 
  private:
-  Status Say(const RecordPoint& one, const RecordPoint& other);
+  enum class Behind : uint8_t { kIsCut, kStays };
+  Status Say(const RecordPoint& one, const RecordPoint& other, Behind behind);
 
   const std::string path_;
   const std::string boot_;

@@ -13,7 +13,6 @@
 #include "base/crc32c.h"
 #include "base/log.h"
 #include "base/text_file.h"
-#include "daemon/store/kept_file.h"
 
 namespace cygnet {
 namespace {
@@ -111,10 +110,13 @@ RecordScan RecordFile::Scan(std::span<const uint8_t> bytes,
 }
 
 void RecordFile::Image::Add(uint32_t type, std::span<const uint8_t> payload) {
-  const std::vector<uint8_t> padded = PaddedCopy(payload);
+  const std::size_t at = bytes_.size();
+  bytes_.resize(at + kHeader);
+  bytes_.insert(bytes_.end(), payload.begin(), payload.end());
+  bytes_.resize(at + kHeader + Padded(payload.size()));
+  const auto padded = std::span<const uint8_t>(bytes_).subspan(at + kHeader);
   const Header header = MakeHeader(type, payload.size(), padded, &checksum_);
-  bytes_.insert(bytes_.end(), header.begin(), header.end());
-  bytes_.insert(bytes_.end(), padded.begin(), padded.end());
+  std::copy(header.begin(), header.end(), bytes_.begin() + static_cast<std::ptrdiff_t>(at));
 }
 
 std::vector<uint8_t> RecordFile::Image::Finish() {
@@ -175,14 +177,16 @@ Status RecordFile::Append(uint32_t type, std::span<const uint8_t> payload) {
 
 void RecordFile::Remember() {
   struct stat info {};
-  if (fstat(fd_.get(), &info) == 0) written_ = info.st_mtim;
+  if (fstat(fd_.get(), &info) != 0) return;
+  identity_ = FileIdentity::Of(info);
+  written_ = info.st_mtim;
 }
 
 std::string RecordFile::Tampering() const {
   if (!is_open()) return {};
-  std::string what = WhatBecameOf(path_, fd_.get());
   struct stat info {};
-  if (!what.empty() || fstat(fd_.get(), &info) != 0) return what;
+  std::string what = WhatBecameOf(path_, identity_, &info);
+  if (!what.empty()) return what;
   const bool is_cut = info.st_size < static_cast<off_t>(end_ + kHeader);
   const bool is_ours =
       info.st_mtim.tv_sec == written_.tv_sec && info.st_mtim.tv_nsec == written_.tv_nsec;

@@ -24,6 +24,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "daemon/store/kept_file.h"
 
 namespace cygnet {
 
@@ -56,6 +57,8 @@ class RecordFile {
   // A file in memory, for Replace.
   class Image {
    public:
+    // Room for a file of this size, so that it is not copied as it grows.
+    void Reserve(std::size_t bytes) { bytes_.reserve(bytes); }
     void Add(uint32_t type, std::span<const uint8_t> payload);
     // Returns the bytes with the end mark. Call it once.
     std::vector<uint8_t> Finish();
@@ -89,6 +92,7 @@ class RecordFile {
 
   std::string path_;
   UniqueFd fd_;
+  FileIdentity identity_;
   timespec written_{};  // modification time after our last write
   std::size_t end_ = 0;
   uint32_t checksum_ = 0;

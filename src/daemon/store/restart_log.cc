@@ -103,7 +103,10 @@ Result<std::vector<LostSa>> RestartLog::Open(XfrmControl* control, MissingFile m
   if (scan.whole) CYGNET_RETURN_IF_ERROR(file_.Open(path_, scan));
   if (!damage_.empty()) Restrict();
   open_ = true;
-  if (const Status fresh = Rewrite(); !fresh) {
+  if (SaysNoMoreThanNeeded(scan)) {
+    anchor_.Reached(file_.point());
+    rewrite_at_ = std::max(kRewriteBytes, 4 * file_.size());
+  } else if (const Status fresh = Rewrite(); !fresh) {
     // Continue with the old file if it is whole. A damaged one would block the next daemon, too.
     if (!scan.whole && damage_.empty()) return fresh.error();
     Log(LogLevel::kError, "restart file: " + fresh.error().message);
@@ -112,6 +115,13 @@ Result<std::vector<LostSa>> RestartLog::Open(XfrmControl* control, MissingFile m
   std::vector<LostSa> lost;
   for (const auto& [key, sa] : lost_) lost.push_back(sa);
   return lost;
+}
+
+// As Rewrite leaves it. Then the start does without writing all of it again.
+bool RestartLog::SaysNoMoreThanNeeded(const RecordScan& scan) const {
+  constexpr std::size_t kFirst = 3;  // format, serial, defaults
+  return scan.whole && damage_.empty() &&
+         scan.points.size() == kFirst + control_->ListPolicies().size() + lost_.size();
 }
 
 void RestartLog::Read(MissingFile missing, RecordScan* scan) {
@@ -198,6 +208,7 @@ void RestartLog::SayWhatCameBack() const {
 Status RestartLog::Rewrite() {
   CYGNET_RETURN_IF_ERROR(lock_.Keep(&mishaps_));  // else this could replace another daemon's file
   RecordFile::Image image;
+  image.Reserve(file_.size() + kRewriteBytes);
   const Encoder encoder{*control_};
   const auto add = [&](const netlink::Buffer& message) { image.Add(kMessage, message); };
   image.Add(kFormat, BytesOf(kFormatName));
@@ -219,7 +230,8 @@ Status RestartLog::Rewrite() {
   for (const PolicyView& policy : policies) add(encoder.Policy(policy));
   for (const auto& [key, sa] : lost_) add(sa.expiry);
   for (const auto& sa : control_->ListSas()) {
-    if (control_->Inspect(*sa).state != SaState::kLarval) add(encoder.Lost(*sa));
+    const SaView view = control_->Inspect(*sa);
+    if (view.state != SaState::kLarval) add(xfrm::EncodeSaExpired(view, false));
   }
   const Status replaced = Replace(std::move(image));
   error_ = replaced ? std::string() : replaced.error().message;
@@ -319,6 +331,7 @@ void RestartLog::LearnFrom(const ControlEvent& change) {
   if (const auto* flushed = std::get_if<SaFlushed>(&change)) {
     ForgetProtocol(flushed->proto, &lost_);
   } else if (const auto* added = std::get_if<SaAdded>(&change)) {
+    if (lost_.empty()) return;  // while the file is damaged, an SA settles nothing
     const SaSpec& spec = *control_->Inspect(*added->sa).spec;
     lost_.erase(
         KeyOf({.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family}));

@@ -83,6 +83,7 @@ class RestartLog final : public ChangeJournal {
   struct Encoder;
 
   void Read(MissingFile missing, RecordScan* scan);
+  bool SaysNoMoreThanNeeded(const RecordScan& scan) const;
   void Restrict();
   void SayWhatCameBack() const;
   Status Rewrite();

@@ -106,6 +106,43 @@ class RestartLogTest : public testing::Test {
   std::string path_;
 };
 
+// It costs a second with 100,000 SAs.
+TEST_F(RestartLogTest, AStartWritesAnewOnlyWhatHasMoreThanNeeded) {
+  const auto file = [this] {
+    struct stat info {};
+    EXPECT_EQ(stat(path_.c_str(), &info), 0);
+    return info.st_ino;
+  };
+  const auto add = [](Life* life, const char* net) {
+    EXPECT_TRUE(life->control.AddPolicy(PolicyTo(net), {}));
+  };
+  {
+    Life life(path_);
+    add(&life, "10.1.0.0");
+    EXPECT_TRUE(life.control.AddSa(SaOf(0x1000), {}));
+    life.log.Stop();
+  }
+  const ino_t orderly = file();
+  {
+    Life life(path_);
+    EXPECT_EQ(file(), orderly);
+    EXPECT_THAT(life.control.policies, SizeIs(1));
+    EXPECT_THAT(life.lost, SizeIs(1));
+    add(&life, "10.2.0.0");
+  }
+  EXPECT_EQ(file(), orderly);
+  {
+    Life life(path_);  // after a crash, in which nothing was changed twice
+    EXPECT_EQ(file(), orderly);
+    EXPECT_THAT(life.control.policies, SizeIs(2));
+    EXPECT_TRUE(life.control.DeletePolicy(
+        {.selector = PolicyTo("10.1.0.0").selector, .direction = PolicyDirection::kOut}, {}));
+  }
+  const Life life(path_);
+  EXPECT_NE(file(), orderly) << "it had a policy, and its end";
+  EXPECT_THAT(life.control.policies, SizeIs(1));
+}
+
 TEST_F(RestartLogTest, FirstLifeFindsNothing) {
   const Life life(path_);
   EXPECT_THAT(life.lost, IsEmpty());
