@@ -66,7 +66,8 @@ bool XfrmConnection::TrySend(const netlink::Buffer& message) {
 }
 
 void XfrmConnection::Send(netlink::Buffer message) {
-  Send(std::make_shared<const netlink::Buffer>(std::move(message)));
+  if (broken_ || (queue_.empty() && TrySend(message))) return;
+  Enqueue(std::make_shared<const netlink::Buffer>(std::move(message)));
 }
 
 void XfrmConnection::Send(Datagram message) {
