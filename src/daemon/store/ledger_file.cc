@@ -139,9 +139,17 @@ Status LedgerFile::OpenForAppend() {
   if (!fd.valid() || fstat(fd.get(), &info) != 0) return FileError(options_.path);
   CYGNET_RETURN_IF_ERROR(CheckOwner(options_.path, info));
   CYGNET_RETURN_IF_ERROR(lock_.LockData());
-  fd_ = std::move(fd);
+  Hold(std::move(fd));
   size_ = static_cast<uint64_t>(info.st_size);
   return {};
+}
+
+// If its identity cannot be told, the next change takes the file for another one and makes it anew.
+void LedgerFile::Hold(UniqueFd fd) {
+  struct stat info {};
+  const bool known = fstat(fd.get(), &info) == 0;
+  identity_ = known ? FileIdentity::Of(info) : FileIdentity();
+  fd_ = std::move(fd);
 }
 
 void LedgerFile::OnPlacement(const PlacementEntry& entry) {
@@ -163,9 +171,8 @@ void LedgerFile::GroupChanged(LedgerGroupLine line) {
 Status LedgerFile::OnKeyGiven(uint64_t number, const KeyEntry& entry) {
   if (HeadIsDue()) SignHead(HeadReason::kHour);
   if (HeadIsDue()) return MakeError(Errc::kIo, error_);
-  CYGNET_RETURN_IF_ERROR(Flush());
   CYGNET_RETURN_IF_ERROR(
-      WriteLinked(LedgerLineText(LedgerKeyLine{number, entry}, options_.stamp) + '\n'));
+      Flush(LedgerLineText(LedgerKeyLine{number, entry}, options_.stamp) + '\n'));
   if (options_.sync != LedgerSync::kKey) return {};
   if (fdatasync(fd_.get()) == 0) return {};
   const Error error = FileError(options_.path);
@@ -223,16 +230,17 @@ Status LedgerFile::Write(std::string_view text) {
   return {};
 }
 
-Status LedgerFile::Flush() {
+Status LedgerFile::Flush(std::string_view last) {
   CYGNET_RETURN_IF_ERROR(Guard());
-  if (pending_.empty()) return {};
+  if (pending_.empty()) return last.empty() ? Status{} : WriteLinked(last);
   // A file that begins with many held keys may grow to twice that before it is full.
   const uint64_t full = std::max(options_.max_bytes, 2 * base_);
-  const uint64_t more = pending_.size() + pending_lines_ * kLinkBytes;
+  const uint64_t more = pending_.size() + last.size() + (pending_lines_ + 1) * kLinkBytes;
   if (size_ + more > full && size_ > base_) {
     if (const Status rotated = Rotate(); !rotated) Fail(rotated.error().message);
   }
-  CYGNET_RETURN_IF_ERROR(WriteLinked(pending_));
+  // Together: two writes take twice as long.
+  CYGNET_RETURN_IF_ERROR(WriteLinked(last.empty() ? pending_ : pending_ + std::string(last)));
   pending_.clear();
   pending_lines_ = 0;
   return {};
@@ -271,7 +279,7 @@ Status LedgerFile::Rotate() {
     (void)std::rename(Numbered(options_.path, n - 1).c_str(), Numbered(options_.path, n).c_str());
   }
   if (std::rename(fresh.c_str(), options_.path.c_str()) != 0) return FileError(options_.path);
-  fd_ = *std::move(made);
+  Hold(*std::move(made));
   lock_.ReleaseData();
   size_ = held.size();
   base_ = size_;
@@ -282,9 +290,9 @@ Status LedgerFile::Rotate() {
 
 // What others did to the file; empty: nothing.
 std::string LedgerFile::Changed() const {
-  std::string what = WhatBecameOf(options_.path, fd_.get());
   struct stat info {};
-  if (!what.empty() || fstat(fd_.get(), &info) != 0) return what;
+  std::string what = WhatBecameOf(options_.path, identity_, &info);
+  if (!what.empty()) return what;
   if (info.st_size < static_cast<off_t>(size_)) return options_.path + " was truncated";
   if (info.st_size > static_cast<off_t>(size_)) return options_.path + " was written by others";
   return {};
@@ -329,7 +337,7 @@ Status LedgerFile::Remake() {
   auto made = ReplaceFile(options_.path, BytesOf(text));
   if (!made) return made.error();
   if (fcntl(made->get(), F_SETFL, O_APPEND) != 0) return FileError(options_.path);
-  fd_ = *std::move(made);
+  Hold(*std::move(made));
   lock_.ReleaseData();
   size_ = text.size();
   base_ = held.size();

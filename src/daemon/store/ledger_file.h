@@ -109,14 +109,17 @@ class LedgerFile final : public LedgerSink {
   Status WriteLinked(std::string_view lines);
   Status Write(std::string_view text);
   void TakeBack(std::string_view written);
-  Status Flush();
+  // `last`: a line that is not kept for later if it cannot be written.
+  Status Flush(std::string_view last = {});
   Status Rotate();
+  void Hold(UniqueFd fd);
   void Fail(const std::string& error);
 
   const LedgerFileOptions options_;
   Ledger* const ledger_;
   const Clock* const clock_;
   UniqueFd fd_;
+  FileIdentity identity_;  // of fd_
   WriterLock lock_;
   LedgerAnchor anchor_;
   std::optional<HeadKey> key_;
