@@ -14,35 +14,43 @@ class Chunks {
  protected:
   using V = typename S::V;
   using G = Ghash<S>;
-  using Sum = typename G::Sum;
   static constexpr unsigned kVectorBytes = 16 * S::kLanes;
   static constexpr int kChunkVectors = S::kChunkVectors;
   static constexpr unsigned kChunkBytes = kVectorBytes * kChunkVectors;
   static constexpr int kPartVectors = 4;  // of a chunk: as many are encrypted at a time
   static constexpr unsigned kTailBytes = 16 * S::kTailLanes;
+  struct Sum : G::Sum {
+    typename G::Pair pair;  // between its steps
+  };
 
-  // `powers`: the end of a row. `first_rounds`: from counter 1 on, for kOneKey.
-  CYGNET_INLINE Chunks(const Work& work, const uint8_t* powers, const uint8_t* first_rounds)
+  // `powers`: the end of a row. The row begins with J0 and the AAD.
+  CYGNET_INLINE Chunks(const Work& work, const uint8_t* powers)
+      : work_(work),
+        key_(*work.key),
+        powers_(powers),
+        first_rounds_(nullptr),
+        text_(work.job->text),
+        number_(S::Repeat(Nonce(*work.job))),
+        base_(CounterOf(number_)),
+        sum_(S::InLane0(Aad<S>(work))) {}
+  // For kOneKey: the row begins with the text. `first_rounds`: of its counters. `counter`: 0, after
+  // the first round. `sum`: of what is before the text.
+  CYGNET_INLINE Chunks(const Work& work, const uint8_t* powers, const uint8_t* first_rounds,
+                       V counter, V sum)
       : work_(work),
         key_(*work.key),
         powers_(powers),
         first_rounds_(first_rounds),
         text_(work.job->text),
-        number_(S::Repeat(Nonce(*work.job))),
-        base_(CounterOf(number_)),
-        sum_(S::InLane0(Aad<S>(work))) {}
+        base_(counter),
+        sum_(sum) {}
 
   // ---- AES in counter mode --------------------------------------------------------------------
 
-  // Ready for the first round; kOneKey: for the second, and the counter is zero.
+  // Ready for the first round.
   CYGNET_INLINE V CounterOf(V number) const {
-    const V key = S::Repeat(LoadBlock(RoundKeys(key_)));
-    if constexpr (kOneKey) {
-      return S::Aes(S::Xor(number, key), S::Repeat(LoadBlock(RoundKeys(key_) + 16)));
-    } else {
-      const V order = S::Repeat(_mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
-      return S::Xor(S::Shuffle(number, order), key);
-    }
+    const V order = S::Repeat(_mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+    return S::Xor(S::Shuffle(number, order), S::Repeat(LoadBlock(RoundKeys(key_))));
   }
 
   // The counters of kN vectors from vector kBegin of a span of kSpan lanes on. The span begins
@@ -90,6 +98,7 @@ class Chunks {
   }
 
   // ---- GHASH -----------------------------------------------------------------------------------
+  static constexpr unsigned kHalves = KeyTables<S>::kHalvesFromPower;  // kOneKey only
   // Multipliers of the two vectors of a pair.
   struct PairPowers {
     V a, b, halves;
@@ -98,7 +107,7 @@ class Chunks {
   static CYGNET_INLINE PairPowers RowPowers(const uint8_t* row) {
     const V a = S::Load(row);
     const V b = S::Load(row + kVectorBytes);
-    return {a, b, G::Halves(a, b)};
+    return {a, b, kOneKey ? S::Load(row + kHalves) : G::Halves(a, b)};
   }
   // Powers for a chunk of kN vectors. Registers hold four of 64 bytes, but not eight of 32.
   template <int kN>
@@ -109,9 +118,10 @@ class Chunks {
     explicit CYGNET_INLINE ChunkPowers(const uint8_t* end) : first(G::Row(end, 16)) {
       if constexpr (S::kLanes == 4) {
         Each<0, kN / 2>([&](auto pair) __attribute__((always_inline)) {
-          const V a = S::Repeat(LoadBlock(first + 128 * pair.value));
-          const V b = S::Repeat(LoadBlock(first + 128 * pair.value + 64));
-          kept[pair.value] = {a, b, G::Halves(a, b)};
+          const uint8_t* p = first + 2 * kVectorBytes * pair.value;
+          const V a = S::Repeat(LoadBlock(p));
+          const V b = S::Repeat(LoadBlock(p + kVectorBytes));
+          kept[pair.value] = {a, b, kOneKey ? S::Repeat(LoadBlock(p + kHalves)) : G::Halves(a, b)};
         });
       }
     }
@@ -126,7 +136,7 @@ class Chunks {
       if constexpr (kOneKey) {
         const uint8_t* p = first + 2 * kVectorBytes * kPair;
         return {S::Repeat(LoadBlock(p)), S::Repeat(LoadBlock(p + kVectorBytes)),
-                S::Repeat(LoadBlock(p + KeyTables<S>::kHalvesFromPower))};
+                S::Repeat(LoadBlock(p + kHalves))};
       }
       constexpr int kSkip = kChunkVectors - kN + 2 * kPair;  // even powers from H^16
       constexpr int kStep = kSkip < 4 ? 16 : 32;
@@ -139,14 +149,21 @@ class Chunks {
   // Step kR of nine of part kPart of the GHASH of kN vectors: `front`, and the others that begin at
   // `others`. A part is two pairs. The first pair comes second, because it waits for the previous
   // chunk.
-  template <int kN, int kPart, int kR>
+  template <int kN, int kPart, int kR, bool kSpread = kSeal>
   CYGNET_INLINE void HashStep(V front, const uint8_t* others, const ChunkPowers<kN>& powers,
                               Sum* sum) {
-    if constexpr (kR == 1 || kR == 4) {
-      constexpr int kPair = 2 * kPart + (kR == 1 ? 1 : 0);
+    // Sealing is faster with a product or two after each round, opening with all of a pair.
+    constexpr int kStep = (kR - 1) % 3;
+    if constexpr (kR < 7 && (kSpread || kStep == 0)) {
+      constexpr int kPair = 2 * kPart + (kR < 4 ? 1 : 0);
       const PairPowers p = powers.template At<kPair>();
-      const auto [a, b] = G::template PairOf<kPair>(front, others, sum_);
-      G::AddInLoop(a, b, p.a, p.b, p.halves, sum);
+      if constexpr (kSpread) {
+        if constexpr (kStep == 0) sum->pair = G::template PairOf<kPair>(front, others, sum_);
+        G::template AddStep<kStep>(sum->pair.a, sum->pair.b, p.a, p.b, p.halves, sum);
+      } else {
+        const auto [a, b] = G::template PairOf<kPair>(front, others, sum_);
+        G::AddInLoop(a, b, p.a, p.b, p.halves, sum);
+      }
     }
     if constexpr (kR == 9 && (kPart + 1) * kPartVectors == kN) sum_ = G::Reduce(*sum);
   }
@@ -189,6 +206,7 @@ class Chunks {
     });
     text_ += Offset<kFirst>(kN);
     if constexpr (kOneKey) first_rounds_ += kVectorBytes * kN;
+    __asm__("" : "+r"(text_), "+r"(first_rounds_));
     return front;
   }
 

@@ -15,7 +15,9 @@
 //
 // Short packets of one key and one length are columns of a group (vaes_gcm_columns.h), other short
 // ones are rows of a group (vaes_gcm_group.h). Long ones of one key follow each other with tables
-// of that key (vaes_gcm_one_key.h). Others are processed alone (vaes_gcm_packet.h).
+// of that key (vaes_gcm_one_key.h). Their rows hold text only; what comes before and after the text
+// is computed beforehand, a packet in each lane (vaes_gcm_borders.h). Others are processed alone
+// (vaes_gcm_packet.h).
 //
 // Branches and addresses depend only on lengths and pointers.
 #pragma once
@@ -47,10 +49,11 @@ CYGNET_INLINE void PrefetchKey(const Work* works, size_t i, size_t count) {
 template <class S>
 CYGNET_INLINE size_t OfOneKey(const Work* works, size_t count) {
   constexpr size_t kFewest = 4;
-  constexpr unsigned kMaxBytes = 16 * (KeyTables<S>::kMaxBlocks - 1);
+  constexpr unsigned kMaxLonger = KeyTables<S>::kMaxTextBytes - kMaxText;
+  constexpr size_t kMost = KeyTables<S>::kMaxPackets;
   size_t n = 0;
-  while (n < count && works[n].key == works[0].key &&
-         works[n].job->text_length - kMaxText - 1 < kMaxBytes - kMaxText) {
+  while (n < count && n < kMost && works[n].key == works[0].key &&
+         works[n].job->text_length - kMaxText - 1 < kMaxLonger) {
     ++n;
   }
   return n < kFewest ? 0 : n;
@@ -63,10 +66,13 @@ __attribute__((noinline)) void RunOneKey(const Work* works, size_t count) {
     const unsigned length = works[i].job->text_length;
     longest = length > longest ? length : longest;
   }
-  const KeyTables<S> tables(*works[0].key, 1 + (longest + 15) / 16);
+  const KeyTables<S> tables(*works[0].key, longest);
+  const Borders<S> borders(works, static_cast<unsigned>(count), tables);
   Ending<S, kSeal> ending;
-  for (size_t i = 0; i < count; ++i) OneKeyPacket<S, kSeal>::Run(works[i], tables, &ending);
-  ending.FinishAlone();
+  for (unsigned i = 0; i < count; ++i) {
+    OneKeyPacket<S, kSeal>::Run(works[i], tables, borders, i, &ending);
+  }
+  ending.AllSteps();
 }
 
 template <class S, bool kSeal>

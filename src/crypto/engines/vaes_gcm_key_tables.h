@@ -6,8 +6,9 @@
 namespace cygnet::vaes_gcm {
 namespace {
 
-// Powers: H^16 … H^1, then H^0 for Ymm, whose sum may be spread over two lanes, then zeros. Behind
-// them, for each power, the halves for Karatsuba of the pair of vectors that begins with it.
+// Powers: H^17 … H^1, then zeros. The text's last block is multiplied by H^2, since the length
+// block follows. Behind them, for each power, the halves for Karatsuba of the pair of vectors that
+// begins with it.
 //
 // First rounds: of the counters of a packet only the last byte differs, and the first round is
 // linear but for its S-box, which works byte by byte. So a block after the first round is that of
@@ -17,16 +18,19 @@ class KeyTables {
   using V = typename S::V;
   using G = Ghash<S>;
   static constexpr unsigned kVectorBytes = 16 * S::kLanes;
-  static constexpr unsigned kPowersBytes = 256;
-  static constexpr unsigned kBeyond = 2 * kVectorBytes;  // which rows may read
+  static constexpr unsigned kPowersBytes = 17 * 16;
+  static constexpr unsigned kWithZeros = 320 + 2 * kVectorBytes;  // which rows may read
 
  public:
   // From a power to the halves of its pair.
-  static constexpr unsigned kHalvesFromPower = kPowersBytes + kBeyond;
-  static constexpr unsigned kMaxBlocks = 128;  // J0 and 2032 bytes: the last byte does not overflow
+  static constexpr unsigned kHalvesFromPower = kWithZeros;
+  static constexpr unsigned kMaxPackets = 64;
+  static constexpr unsigned kMaxTextBytes =
+      2048;  // far from an overflow of the counter's last byte
 
-  // `blocks`: of the longest packet, J0 included.
-  __attribute__((noinline)) KeyTables(const GcmKey& key, unsigned blocks) : bytes_(16 * blocks) {
+  // `text_bytes`: of the longest packet.
+  __attribute__((noinline)) KeyTables(const GcmKey& key, unsigned text_bytes)
+      : bytes_(kVectorBytes + text_bytes) {
     ComputePowers(key);
     ComputeFirstRounds(key);
   }
@@ -39,22 +43,25 @@ class KeyTables {
   }
 
   CYGNET_INLINE const uint8_t* powers_end() const { return powers_ + kPowersBytes; }
-  // From counter 1 on.
-  CYGNET_INLINE const uint8_t* first_rounds() const { return first_rounds_; }
+  // From counter 2 on, that of the first block of text.
+  CYGNET_INLINE const uint8_t* first_rounds() const { return first_rounds_ + kVectorBytes; }
+  CYGNET_INLINE const uint8_t* first_round_of_1() const { return first_rounds() - 16; }
 
  private:
   // H^16 … H^9 are H^8 times H^8 … H^1.
   CYGNET_INLINE void ComputePowers(const GcmKey& key) {
-    constexpr unsigned kHalf = kPowersBytes / 2;
     const V eighth = S::Repeat(LoadBlock(key.powers));
     for (unsigned i = 0; i < sizeof(powers_); i += kVectorBytes) S::Store(powers_ + i, S::Zero());
-    if constexpr (S::kLanes == 2) StoreBlock(powers_ + kPowersBytes, Polynomial());
-    for (unsigned i = 0; i < kHalf; i += kVectorBytes) {
-      const V low = S::Load(key.powers + i);
-      S::Store(powers_ + i, G::Product(low, eighth));
-      S::Store(powers_ + kHalf + i, low);
+    uint8_t* const high = powers_ + 16;
+    uint8_t* const low = high + sizeof(key.powers);
+    for (unsigned i = 0; i < sizeof(key.powers); i += kVectorBytes) {
+      const V v = S::Load(key.powers + i);
+      S::Store(high + i, G::Product(v, eighth));
+      S::Store(low + i, v);
     }
-    for (unsigned i = 0; i <= kPowersBytes; i += kVectorBytes) {
+    const V ninth = S::InLane0(LoadBlock(low - 16));
+    StoreBlock(powers_, S::Lane0(G::Product(ninth, eighth)));
+    for (unsigned i = 0; i < kPowersBytes; i += kVectorBytes) {
       S::Store(powers_ + kHalvesFromPower + i,
                G::Halves(S::Load(powers_ + i), S::Load(powers_ + i + kVectorBytes)));
     }
@@ -62,7 +69,7 @@ class KeyTables {
   CYGNET_INLINE void ComputeFirstRounds(const GcmKey& key) {
     const V zero_counter = S::Repeat(LoadBlock(RoundKeys(key)));
     const V zero_round = S::Aes(zero_counter, S::Zero());
-    V counters = S::template CountersFrom<1, 256>();
+    V counters = S::template CountersFrom<256 + 2 - S::kLanes, 256>();
     for (unsigned i = 0; i < bytes_; i += kVectorBytes) {
       S::Store(first_rounds_ + i,
                S::Xor(S::Aes(S::Xor(zero_counter, counters), S::Zero()), zero_round));
@@ -72,7 +79,7 @@ class KeyTables {
 
   const unsigned bytes_;  // of the first rounds
   alignas(64) uint8_t powers_[2 * kHalvesFromPower];
-  alignas(64) uint8_t first_rounds_[16 * kMaxBlocks];
+  alignas(64) uint8_t first_rounds_[kVectorBytes + kMaxTextBytes];
 };
 
 }  // namespace

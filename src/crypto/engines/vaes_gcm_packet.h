@@ -11,7 +11,7 @@ class Packet : Chunks<S, kSeal, false> {
   using Base = Chunks<S, kSeal, false>;
   using V = typename S::V;
   using G = Ghash<S>;
-  using Sum = typename G::Sum;
+  using Sum = typename Base::Sum;
   template <int kN>
   using ChunkPowers = typename Base::template ChunkPowers<kN>;
   static constexpr auto kChunkBytes = Base::kChunkBytes;
@@ -27,7 +27,7 @@ class Packet : Chunks<S, kSeal, false> {
   }
 
  private:
-  CYGNET_INLINE Packet(const Work& work, const uint8_t* powers) : Base(work, powers, nullptr) {}
+  CYGNET_INLINE Packet(const Work& work, const uint8_t* powers) : Base(work, powers) {}
 
   // ---- Whole chunks ----------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class Packet : Chunks<S, kSeal, false> {
   template <int kN>
   CYGNET_INLINE void HashRow(const V (&blocks)[kN], unsigned lanes) {
     const uint8_t* row = G::Row(this->powers_, lanes);
-    Sum sum;
+    typename G::Sum sum;
     Each<0, kN>([&](auto index) __attribute__((always_inline)) {
       constexpr int i = index.value;
       constexpr unsigned kBegin = kVectorBytes * i;

@@ -62,17 +62,38 @@ struct Ghash {
     sum->middle = S::Xor3(sum->middle, S::template Multiply<0x00>(x, halves),
                           S::template Multiply<0x11>(x, halves));
   }
-  // The same for loops. Of Ymm the compiler would multiply everything first and spill the products,
-  // so each is added before the next.
+  // The same for loops, in three steps. Of Ymm the compiler would multiply everything first and
+  // spill the products, so each is added before the next.
+  template <int kStep>
+  static CYGNET_INLINE void AddStep(V a, V b, V power_a, V power_b, V halves, Sum* sum) {
+    if constexpr (kStep == 2) {
+      a = b = Halves(a, b);
+      AddProducts<0x00, 0x11>(a, halves, &sum->middle, b, halves, &sum->middle);
+    } else if constexpr (S::kLanes == 4) {
+      constexpr int kWhich = kStep == 0 ? 0x00 : 0x11;
+      V* const half = kStep == 0 ? &sum->low : &sum->high;
+      AddProducts<kWhich, kWhich>(a, power_a, half, b, power_b, half);
+    } else {
+      const V x = kStep == 0 ? a : b;
+      const V power = kStep == 0 ? power_a : power_b;
+      AddProducts<0x00, 0x11>(x, power, &sum->low, x, power, &sum->high);
+    }
+  }
   static CYGNET_INLINE void AddInLoop(V a, V b, V power_a, V power_b, V halves, Sum* sum) {
-    if constexpr (S::kLanes == 4) return Add(a, b, power_a, power_b, halves, sum);
-    AddProduct<0x00>(a, power_a, &sum->low);
-    AddProduct<0x11>(a, power_a, &sum->high);
-    AddProduct<0x00>(b, power_b, &sum->low);
-    AddProduct<0x11>(b, power_b, &sum->high);
-    const V x = Halves(a, b);
-    AddProduct<0x00>(x, halves, &sum->middle);
-    AddProduct<0x11>(x, halves, &sum->middle);
+    Each<0, 3>([&](auto step) __attribute__((always_inline)) {
+      AddStep<step.value>(a, b, power_a, power_b, halves, sum);
+    });
+  }
+  // Adds a product to each sum, which may be the same.
+  template <int kA, int kB>
+  static CYGNET_INLINE void AddProducts(V a, V power_a, V* sum_a, V b, V power_b, V* sum_b) {
+    if constexpr (S::kLanes == 4) {
+      *sum_a = S::Xor3(*sum_a, S::template Multiply<kA>(a, power_a),
+                       S::template Multiply<kB>(b, power_b));
+    } else {
+      AddProduct<kA>(a, power_a, sum_a);
+      AddProduct<kB>(b, power_b, sum_b);
+    }
   }
   template <int kWhich>
   static CYGNET_INLINE void AddProduct(V a, V power, V* sum) {

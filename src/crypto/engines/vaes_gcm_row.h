@@ -2,7 +2,7 @@
 // vaes_gcm_kernel.h.
 #pragma once
 
-#include "crypto/engines/vaes_gcm_key_tables.h"
+#include "crypto/engines/vaes_gcm_borders.h"
 
 namespace cygnet::vaes_gcm {
 namespace {
@@ -33,7 +33,6 @@ class Row {
     powers_ = powers;
     pairs_ = pairs;
   }
-  CYGNET_INLINE bool pending() const { return pairs_ != 0; }
 
   // Step kStep of kSteps, nine or eighteen; nothing to do if no row is pending.
   template <int kStep, int kSteps>
@@ -44,13 +43,9 @@ class Row {
       if constexpr (kPair < kPairs) {
         if (kPair < pairs_) Add<kPair>(sum);
       } else if constexpr (kPair == kPairs) {
-        if (pending()) hash_ = S::XorOfLanes(G::Reduce(*sum));
+        if (pairs_ != 0) hash_ = S::XorOfLanes(G::Reduce(*sum));
       }
     }
-  }
-  CYGNET_INLINE void AllSteps() {
-    typename G::Sum sum;
-    Each<1, 10>([&](auto r) __attribute__((always_inline)) { Step<r.value, 9>(&sum); });
   }
   // REQUIRES: every step is done.
   CYGNET_INLINE __m128i End() {
@@ -77,61 +72,52 @@ class Row {
   __m128i hash_ = _mm_setzero_si128();
 };
 
-// The row of the packet processed last, and what its ICV needs.
+// The row of the packet processed last.
 template <class S, bool kSeal>
 class Ending {
   using V = typename S::V;
-  using G = Ghash<S>;
 
  public:
   Ending() = default;
   Ending(const Ending&) = delete;
   Ending& operator=(const Ending&) = delete;
   CYGNET_INLINE ~Ending() {
+    row_ = Row<S>();
     pad_ = _mm_setzero_si128();
-    row = Row<S>();
     __asm__ volatile("" : : "r"(this) : "memory");  // the wipe stays
   }
 
-  // A packet ends with `lanes` lanes of the row, in `blocks`, then its length block.
+  // A packet's text ends with `lanes` lanes, in `blocks`. `pad`: see Borders.
   CYGNET_INLINE void Begin(const Work& work, unsigned lanes, V sum, __m128i pad,
                            const uint8_t* powers_end) {
     work_ = &work;
     pad_ = pad;
-    powers_end_ = powers_end;
-    lengths_alone_ = lanes == 16;  // for which there are too few powers
-    const unsigned all = lanes + (lengths_alone_ ? 0 : 1);
-    row.Begin(blocks[0], reinterpret_cast<const uint8_t*>(blocks + 1), sum, G::Row(powers_end, all),
-              Row<S>::PairsOf(all));
+    row_.Begin(blocks[0], reinterpret_cast<const uint8_t*>(blocks + 1), sum,
+               Ghash<S>::Row(powers_end, lanes + 1), Row<S>::PairsOf(lanes));
   }
-  // REQUIRES: every step of the row is done.
-  CYGNET_INLINE void Finish() {
-    if (work_ == nullptr) return;
-    __m128i hash = row.End();
-    if (__builtin_expect(lengths_alone_, 0)) hash = WithLengths(hash);
-    alignas(16) uint8_t icv[16];
-    StoreBlock(icv, _mm_xor_si128(ReverseBlock(hash), pad_));
-    FinishJob<kSeal>(*work_, icv);
-    work_ = nullptr;
+  // Step kStep of kSteps, nine or eighteen; nothing to do if there is no packet.
+  template <int kStep, int kSteps>
+  CYGNET_INLINE void Step(typename Ghash<S>::Sum* sum) {
+    row_.template Step<kStep, kSteps>(sum);
+    if constexpr (kStep == kSteps) {
+      if (work_ == nullptr) return;
+      alignas(16) uint8_t icv[16];
+      StoreBlock(icv, _mm_xor_si128(ReverseBlock(row_.End()), pad_));
+      FinishJob<kSeal>(*work_, icv);
+      work_ = nullptr;
+    }
   }
-  CYGNET_INLINE void FinishAlone() {
-    row.AllSteps();
-    Finish();
+  CYGNET_INLINE void AllSteps() {
+    typename Ghash<S>::Sum sum;
+    Each<1, 10>([&](auto r) __attribute__((always_inline)) { Step<r.value, 9>(&sum); });
   }
 
-  Row<S> row;
-  V blocks[Row<S>::kVectors + 2];
+  V blocks[Row<S>::kVectors];
 
  private:
-  __attribute__((noinline)) __m128i WithLengths(__m128i hash) const {
-    const V block = S::InLane0(_mm_xor_si128(hash, Lengths(*work_->job)));
-    return S::Lane0(G::Product(block, S::InLane0(LoadBlock(G::Row(powers_end_, 1)))));
-  }
-
+  Row<S> row_;
   const Work* work_ = nullptr;
-  const uint8_t* powers_end_ = nullptr;
-  bool lengths_alone_ = false;
-  __m128i pad_ = _mm_setzero_si128();  // AES(J0)
+  __m128i pad_ = _mm_setzero_si128();
 };
 
 }  // namespace
