@@ -55,7 +55,7 @@ inline uint32_t StraightFrom() {
 class TestHost {
  public:
   static constexpr uint64_t kSeed = 0x5eed;
-  static constexpr int32_t kIfindex = 100;  // of interface 0; further interfaces count up
+  static constexpr int32_t kIfindex = 100;        // of interface 0; further interfaces count up
   static constexpr uint32_t kFlowEntries = 2048;  // fewer than the daemon's: hosts begin sooner
 
   explicit TestHost(PacketPools* pools, const TestHostOptions& options = {}) : pools_(pools) {
