@@ -25,7 +25,7 @@ class FlowDecider {
                                std::span<const uint8_t> l3);
 
   // What Outbound has decided about a whole packet of IPv4, from the cache alone. nullptr: Outbound
-  // must be asked. Packets that always pass are not among what it knows: the caller checks
+  // must be asked. It does not look whether packets of the flow always pass: the caller does
   // (MayAlwaysPass).
   const FlowDecision* KnownOutbound(uint8_t interface, const FlowKey& flow, uint64_t generation) {
     return cache_.Find(flow, interface, generation);

@@ -30,15 +30,10 @@ uint32_t PayloadAt(const InboundSa& sa) { return kOuterHeader + kEspHeader + sa.
 // Length of the IP packet, if it is ESP in IPv4 without options, whole, and not opened yet;
 // otherwise 0.
 uint32_t StraightEspLength(const Packet& packet) {
-  const uint8_t* frame = packet.data();
-  if (packet.length < kEthernetHeader || LoadBe16(frame + kEthernetHeader - 2) != kEtherTypeIpv4) {
-    return 0;
-  }
-  const uint8_t* ip = frame + kEthernetHeader;
-  const uint32_t length = PlainV4Length({ip, packet.length - kEthernetHeader});
-  const bool plain = length != 0 && ip[9] == kProtoEsp && packet.gso_type == GsoType::kNone &&
-                     packet.offload.status == OffloadStatus::kNone;
-  return plain ? length : 0;
+  const uint32_t length = PlainFrameLength(packet);
+  const bool esp = length != 0 && packet.data()[kEthernetHeader + 9] == kProtoEsp &&
+                   packet.offload.status == OffloadStatus::kNone;
+  return esp ? length : 0;
 }
 
 uint32_t Raw(const uint8_t* at) {

@@ -35,7 +35,7 @@ struct RunGrant {
   }
 };
 
-// Tells control what the counter of `grant` needs, and `grant` why there are no more numbers.
+// Reports to control what the counter needs, and sets grant->without_number if there are no more.
 void ReportNumbers(WorkerContext* ctx, const OutboundSa& sa, RunGrant* grant);
 
 // Step 6. `sizes`: bytes that the lifetime counts, of each packet of the run. Reports the limits

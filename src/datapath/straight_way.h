@@ -22,18 +22,24 @@ inline bool MayGoStraight(const DataPath& path, uint32_t packets) {
   return packets >= path.straight_from && path.inner_readers.load(std::memory_order_relaxed) == 0;
 }
 
+// Length of the IP packet of a frame without VLAN, if it is IPv4 without options, whole, and no
+// super-packet; otherwise 0.
+inline uint32_t PlainFrameLength(const Packet& packet) {
+  const uint8_t* frame = packet.data();
+  if (packet.length < kEthernetHeader || packet.gso_type != GsoType::kNone ||
+      LoadBe16(frame + kEthernetHeader - 2) != kEtherTypeIpv4) {
+    return 0;
+  }
+  return PlainV4Length({frame + kEthernetHeader, packet.length - kEthernetHeader});
+}
+
 // Outbound: length of the IP packet, if it is TCP or UDP in IPv4 without options or VLAN, whole,
 // not for a tunnel interface, and new (not back from a device); otherwise 0.
 inline uint32_t StraightLength(const Packet& packet) {
-  const uint8_t* frame = packet.data();
-  if (packet.length < kEthernetHeader || LoadBe16(frame + kEthernetHeader - 2) != kEtherTypeIpv4) {
-    return 0;
-  }
-  const uint8_t* ip = frame + kEthernetHeader;
-  const uint32_t length = PlainV4Length({ip, packet.length - kEthernetHeader});
+  const uint32_t length = PlainFrameLength(packet);
+  const uint8_t* ip = packet.data() + kEthernetHeader;
   const bool plain = length != 0 && (ip[9] == kProtoTcp || ip[9] == kProtoUdp) &&
-                     packet.tunnel == 0 && packet.gso_type == GsoType::kNone &&
-                     packet.offload.esn_high == 0;
+                     packet.tunnel == 0 && packet.offload.esn_high == 0;
   return plain ? length : 0;
 }
 
