@@ -13,11 +13,10 @@ namespace cygnet {
 uint64_t ChecksumAdd(std::span<const uint8_t> bytes, uint64_t sum = 0);
 // Folds and complements a sum of ChecksumAdd. The result is in host order; store it big-endian.
 inline uint16_t ChecksumFinish(uint64_t sum) {
-  sum = (sum & 0xffffffffu) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<uint16_t>(~sum);
+  // Adds both halves of the sum to each other in its high half, where the carry of the low one
+  // arrives: twice, to 32 and to 16 bits.
+  const auto half = static_cast<uint32_t>((sum + (sum << 32 | sum >> 32)) >> 32);
+  return static_cast<uint16_t>(~((half + (half << 16 | half >> 16)) >> 16));
 }
 
 inline uint16_t Checksum(std::span<const uint8_t> bytes) {

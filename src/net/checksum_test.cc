@@ -40,6 +40,20 @@ TEST(ChecksumTest, ExampleOfRfc1071) {
   EXPECT_EQ(Checksum(bytes), static_cast<uint16_t>(~0xddf2u));
 }
 
+// RFC 1071, section 4.1: carries are added until none is left.
+TEST(ChecksumTest, FoldsAsRfc1071) {
+  std::mt19937_64 random(2);
+  for (uint64_t i = 0; i < 10'000; ++i) {
+    const uint64_t sums[] = {random(), random() >> 28, random() | 0xffffffff00000000, ~uint64_t{0},
+                             i,        i << 16};
+    for (const uint64_t sum : sums) {
+      uint64_t folded = sum;
+      while (folded >> 16 != 0) folded = (folded & 0xffff) + (folded >> 16);
+      ASSERT_EQ(ChecksumFinish(sum), static_cast<uint16_t>(~folded)) << sum;
+    }
+  }
+}
+
 TEST(ChecksumTest, PartsAddUp) {
   const Bytes bytes = test::Pattern(100);
   const std::span<const uint8_t> all = bytes;
