@@ -1,10 +1,13 @@
 // What an isolated plug-in cannot do.
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "base/unique_fd.h"
 #include "isolation/engine_fixture.h"
 
 namespace cygnet {
@@ -143,6 +146,27 @@ TEST_F(Sandbox, WorksWithoutRoot) {
   }
   int status = -1;
   waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
+TEST_F(Sandbox, ANullDeviceForRootAloneIsNamed) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  const std::string file = testing::TempDir() + "cygnet-null-" + std::to_string(getpid());
+  ASSERT_TRUE(UniqueFd(open(file.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600)).valid());
+  const pid_t child = fork();
+  if (child == 0) {
+    if (unshare(CLONE_NEWNS) != 0 || mount("", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount(file.c_str(), "/dev/null", nullptr, MS_BIND, nullptr) != 0) {
+      _exit(9);
+    }
+    if (setgroups(0, nullptr) != 0 || setgid(65533) != 0 || setuid(65533) != 0) _exit(9);
+    const auto table = LoadIsolatedEngine(engine_file_.path(), settings_);
+    _exit(!table && table.error().message.find("/dev/null") != std::string::npos ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  unlink(file.c_str());
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 9) GTEST_SKIP() << "no mount namespace";
   EXPECT_EQ(status, 0);
 }
 

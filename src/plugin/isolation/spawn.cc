@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <vector>
 
@@ -118,6 +119,13 @@ Result<SpawnedChild> SpawnChild(const SpawnOrder& order) {
   if (!control) return control.error();
   auto events = MakePair();
   if (!events) return events.error();
+  // Otherwise its name would not be in the error of posix_spawn.
+  if (!UniqueFd(open("/dev/null", O_RDWR | O_CLOEXEC)).valid()) {
+    const int error = errno;
+    return MakeError(static_cast<Errc>(error),
+                     std::string("/dev/null, standard input and output of a plug-in's process: ") +
+                         std::strerror(error) + "; it must be a device with mode 0666");
+  }
   SpawnActions actions;
   if (!actions.Give(control->theirs.get(), kControlFd) ||
       !actions.Give(events->theirs.get(), kEventFd) || !actions.Give(order.page, kPageFd)) {
