@@ -3,10 +3,26 @@
 
 #include <cstring>
 
+#include "base/endian.h"
+
 namespace cygnet {
 namespace {
 
 uint64_t Mix(uint64_t h, uint64_t word) { return SeededHash(h, word); }
+
+// The first `bits` bits of an IPv4 address as it is in memory; the others are zero.
+uint32_t MaskedV4(const IpAddress& address, uint8_t bits) {
+  uint32_t word;
+  std::memcpy(&word, address.bytes.data(), sizeof(word));
+  const unsigned cut = bits < 32 ? 32u - bits : 0;
+  return word & ByteSwap(static_cast<uint32_t>(~uint64_t{0} << cut));
+}
+
+// True if `address` is in the network: its first `bits` bits, the others are zero.
+bool IsWithin(const IpAddress& address, const IpAddress& network, uint8_t bits, bool is_v6) {
+  if (is_v6) return Masked(address, bits) == network;
+  return MaskedV4(address, bits) == MaskedV4(network, 32);
+}
 
 uint64_t Mix(uint64_t h, const IpAddress& address) {
   uint64_t word[2];
@@ -21,8 +37,9 @@ uint64_t Mix(uint64_t h, const IpAddress& address) {
 // `destination` may have bits beyond the first `bits`.
 uint64_t PolicyIndex::HashOfGroup(const IpAddress& destination, IpFamily family, uint8_t bits,
                                   uint32_t if_id) {
-  return Mix(uint64_t{if_id} << 32 | uint64_t{bits} << 16 | static_cast<uint16_t>(family),
-             Masked(destination, bits));
+  const auto of = uint64_t{if_id} << 32 | uint64_t{bits} << 16 | static_cast<uint16_t>(family);
+  return family == IpFamily::kV4 ? Mix(of, MaskedV4(destination, bits))
+                                 : Mix(of, Masked(destination, bits));
 }
 
 // `flow` may have fields and bits that `shape` does not compare.
@@ -43,8 +60,8 @@ uint64_t PolicyIndex::HashOfRule(const Shape& shape, const FlowKey& flow, int32_
 // --- Look-up ---
 
 bool PolicyIndex::Rule::Matches(const FlowKey& flow, int32_t ifindex) const {
-  return Masked(flow.daddr, bits_d) == daddr && Masked(flow.saddr, bits_s) == saddr &&
-         is_v6 == (flow.family == IpFamily::kV6) && (proto == 0 || proto == flow.proto) &&
+  return is_v6 == (flow.family == IpFamily::kV6) && IsWithin(flow.daddr, daddr, bits_d, is_v6) &&
+         IsWithin(flow.saddr, saddr, bits_s, is_v6) && (proto == 0 || proto == flow.proto) &&
          ((sport ^ flow.sport) & sport_mask) == 0 && ((dport ^ flow.dport) & dport_mask) == 0 &&
          (!of_interface || policy->spec.selector.ifindex == ifindex) &&
          (of_tunnel ? policy->spec.IsFor(flow.if_id, flow.mark) : flow.if_id == 0);
