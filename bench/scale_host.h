@@ -2,7 +2,9 @@
 // outside the measurement.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -90,10 +92,13 @@ class QueuePort final : public Port {
 // One machine: workers between two ports, with SAs and policies inserted directly.
 class ScaleHost {
  public:
-  explicit ScaleHost(PacketPools* pools, uint32_t workers = 1)
+  // `flows`: so many are cached, as daemon.flow_cache says; 0: as many as a daemon caches that is
+  // not told.
+  explicit ScaleHost(PacketPools* pools, uint32_t workers = 1, uint32_t flows = 0)
       : path_(workers),
         guard_(&path_, 0, workers, &capture_.guard),
         engines_(*EngineSet::ForCpu(BestEngine()->name)) {
+    if (flows != 0) path_.flow_entries = std::max(std::bit_ceil(flows), path_.flow_entries);
     wire.guard = &guard_;
     path_.interfaces.push_back(
         {.host = &host, .wire = &wire, .offload = nullptr, .ifindex = 1, .guard = &guard_});
