@@ -63,19 +63,20 @@ void InboundStraight::Forget() {
 // Steps 2 and 3.
 uint32_t InboundStraight::Take(std::span<Packet* const> left) {
   const uint64_t generation = ctx_->path->generation();
-  const uint32_t first = at_;
+  const std::size_t most = open_ ? left.size() : 0;  // only Find closes it
+  Run* run = LastRun();
   uint32_t n = 0;
-  for (; open_ && n < left.size(); ++n) {
+  for (; n < most; ++n) {
     Packet* packet = left[n];
     const uint32_t length = StraightEspLength(*packet);
     if (length < kOuterHeader + kEspHeader) break;
     const uint8_t* ip = packet->data() + kEthernetHeader;
     const uint32_t spi = Raw(ip + kOuterHeader);
     const uint32_t daddr = Raw(ip + 16);
-    at_ = first + n;
-    const bool same = spi == spi_ && daddr == daddr_ && generation == generation_;
-    if (!same && !Find(spi, daddr, generation)) break;
-    Run* const run = &run_[runs_ - 1];
+    if (spi != spi_ || daddr != daddr_ || generation != generation_) {
+      if (!Find(at_ + n, spi, daddr, generation)) break;
+      run = LastRun();
+    }
     if (length < run->least) break;
     packet->l3_offset = kEthernetHeader;
     packet->TrimTo(kEthernetHeader + length);
@@ -83,13 +84,15 @@ uint32_t InboundStraight::Take(std::span<Packet* const> left) {
     packet_[size_++] = packet;
     run->end = static_cast<uint8_t>(size_);
   }
-  at_ = first + n + 1;
+  at_ += n + 1;
   return n;
 }
 
-// False: the general way finds out why not.
-[[gnu::noinline]] bool InboundStraight::Find(uint32_t spi, uint32_t daddr, uint64_t generation) {
-  if (!Lookup(spi, daddr)) {
+// For the first packet of a run, which is number `at` of the batch. False: the general way finds out
+// why not.
+[[gnu::noinline]] bool InboundStraight::Find(uint32_t at, uint32_t spi, uint32_t daddr,
+                                             uint64_t generation) {
+  if (!Lookup(at, spi, daddr)) {
     open_ = ++in_vain_ < kPatience;
     return false;
   }
@@ -100,25 +103,25 @@ uint32_t InboundStraight::Take(std::span<Packet* const> left) {
   return true;
 }
 
-bool InboundStraight::Lookup(uint32_t spi, uint32_t daddr) {
-  const Sa* sa = SaOf(spi, daddr);
+bool InboundStraight::Lookup(uint32_t at, uint32_t spi, uint32_t daddr) {
+  const Sa* sa = SaOf(at, spi, daddr);
   if (sa == nullptr || CheckInboundState(*sa) != DropReason::kNone) return false;
   InboundSa* half = sa->inbound();
   const SaBinding* binding = half->binding.load(std::memory_order_acquire);
   if (binding == nullptr || !binding->cpu_alone() || !IsPlainSa(*half)) return false;
-  const auto at = static_cast<uint8_t>(size_);
+  const auto begin = static_cast<uint8_t>(size_);
   run_[runs_++] = {.sa = half,
                    .binding = binding,
                    .least = PayloadAt(*half) + 2u + half->layout.icv,
-                   .begin = at,
-                   .end = at};
+                   .begin = begin,
+                   .end = begin};
   return true;
 }
 
-const Sa* InboundStraight::SaOf(uint32_t spi, uint32_t daddr) const {
+const Sa* InboundStraight::SaOf(uint32_t at, uint32_t spi, uint32_t daddr) const {
   const DataPath& path = *ctx_->path;
   const Sad::InboundName name(Spi(ByteSwap(spi)), IpAddress::V4(&daddr), IpFamily::kV4, kProtoEsp);
-  const Sa* known = warm_up_->SaOf(at_, path.generation());
+  const Sa* known = warm_up_->SaOf(at, path.generation());
   return known != nullptr && name.Names(*known) ? known : path.sad.LookupInbound(name);
 }
 

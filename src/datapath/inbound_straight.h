@@ -85,10 +85,12 @@ class InboundStraight {
   // Packets of a batch whose look-up was in vain before none is offered any more.
   static constexpr uint32_t kPatience = 4;
 
-  bool Find(uint32_t spi, uint32_t daddr, uint64_t generation);
-  bool Lookup(uint32_t spi, uint32_t daddr);
-  const Sa* SaOf(uint32_t spi, uint32_t daddr) const;
+  bool Find(uint32_t at, uint32_t spi, uint32_t daddr, uint64_t generation);
+  bool Lookup(uint32_t at, uint32_t spi, uint32_t daddr);
+  const Sa* SaOf(uint32_t at, uint32_t spi, uint32_t daddr) const;
   void Forget();
+  // REQUIRES for its use: there is one.
+  Run* LastRun() { return &run_[runs_ == 0 ? 0 : runs_ - 1]; }
   void OpenRun(const Run& run);
   bool IsPlain(uint32_t index, const InboundSa& sa);
   bool MayBeEsp(uint16_t port) { return port == esp_port_ ? may_be_esp_ : LookForEsp(port); }

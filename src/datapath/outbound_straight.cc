@@ -68,6 +68,7 @@ void OutboundStraight::Begin(uint8_t interface, uint8_t inside, uint32_t packets
   interface_ = interface;
   inside_ = inside;
   if (open_) wire_mtu_ = path.interfaces[interface].wire->mtu();
+  checks_source_ = inside != 0 || !path.inside.empty();
   Forget();
 }
 
@@ -79,17 +80,19 @@ void OutboundStraight::Forget() {
 // Steps 2 to 4.
 uint32_t OutboundStraight::Take(std::span<Packet* const> left) {
   const uint64_t generation = ctx_->path->generation();
-  const uint32_t first = at_;
+  const std::size_t most = open_ ? left.size() : 0;  // only Find closes it
+  Run* run = LastRun();
   uint32_t n = 0;
-  for (; open_ && n < left.size(); ++n) {
+  for (; n < most; ++n) {
     Packet* packet = left[n];
     const uint32_t length = StraightLength(*packet);
     const uint8_t* ip = packet->data() + kEthernetHeader;
     if (length == 0 || (inside_ != 0 && !MayBeForwarded(ip))) break;
     const PlainFlow flow(ip);
-    at_ = first + n;
-    if ((flow_ != flow || generation_ != generation) && !Find(flow, generation)) break;
-    Run* const run = &run_[runs_ - 1];
+    if (flow_ != flow || generation_ != generation) {
+      if (!Find(at_ + n, flow, generation)) break;
+      run = LastRun();
+    }
     if (length > run->longest) break;
     packet->l3_offset = kEthernetHeader;
     packet->TrimTo(kEthernetHeader + length);
@@ -102,13 +105,14 @@ uint32_t OutboundStraight::Take(std::span<Packet* const> left) {
     run->bytes += length;
     run->end = static_cast<uint8_t>(size_);
   }
-  at_ = first + n + 1;
+  at_ += n + 1;
   return n;
 }
 
-// Step 3, for the first packet of a flow. False: the general way decides.
-[[gnu::noinline]] bool OutboundStraight::Find(PlainFlow flow, uint64_t generation) {
-  if (!Lookup(flow, generation)) {
+// Step 3, for the first packet of a flow, which is number `at` of the batch. False: the general way
+// decides.
+[[gnu::noinline]] bool OutboundStraight::Find(uint32_t at, PlainFlow flow, uint64_t generation) {
+  if (!Lookup(at, flow, generation)) {
     open_ = ++in_vain_ < kPatience;
     return false;
   }
@@ -118,13 +122,13 @@ uint32_t OutboundStraight::Take(std::span<Packet* const> left) {
   return true;
 }
 
-bool OutboundStraight::Lookup(const PlainFlow& flow, uint64_t generation) {
-  if (!IsFromKnownSource(flow)) return false;
+bool OutboundStraight::Lookup(uint32_t at, const PlainFlow& flow, uint64_t generation) {
+  if (checks_source_ && !IsFromKnownSource(flow)) return false;
   const PlainFlows::Name name(flow, interface_);
   uint32_t place;
-  if (!warm_up_->PlaceOf(at_, &place)) place = name.Place();
+  if (!warm_up_->PlaceOf(at, &place)) place = name.Place();
   const PlainFlows::Entry* known = flows_.Find(place, name, generation);
-  if (known == nullptr) known = Learn(place, name, flow, generation);
+  if (known == nullptr || known->sa == nullptr) known = Learn(place, name, flow, generation);
   if (known == nullptr) return false;
   if ((runs_ == 0 || run_[runs_ - 1].sa != known->sa) && !OpenRun(known->sa)) return false;
   known->CountUse(ctx_->now);
@@ -148,7 +152,7 @@ bool OutboundStraight::IsFromKnownSource(const PlainFlow& flow) const {
     uint16_t tunnel = 0;
     return RouteFromInside(path, inside_, flow.Key(), &tunnel) == DropReason::kNone && tunnel == 0;
   }
-  return path.inside.empty() || !IsUnknownSource(path, path.inside.ScopeOf(interface_), flow.Key());
+  return !IsUnknownSource(path, path.inside.ScopeOf(interface_), flow.Key());
 }
 
 bool OutboundStraight::OpenRun(OutboundSa* sa) {
@@ -232,13 +236,7 @@ void OutboundStraight::Seal(uint32_t number) {
     lane.verdict = grant.VerdictOf(i);
     if (lane.verdict != DropReason::kNone) continue;
     const uint64_t seq = grant.range.first + i;
-    lane.verdict = esp_packet.plain()
-                       ? esp_packet.BuildPlain({.length = lane.length,
-                                                .tos = lane.tos,
-                                                .next_header = kProtoIpip,
-                                                .must_not_be_cut = lane.dont_fragment},
-                                               seq, packet)
-                       : BuildAny(lane, esp_packet, seq);
+    lane.verdict = Build(lane, esp_packet, seq);
     if (lane.verdict != DropReason::kNone) continue;
     if (!OweSeal(layout, unsealed, packet)) {
       lane.verdict = DropReason::kOutTooBig;
@@ -247,6 +245,22 @@ void OutboundStraight::Seal(uint32_t number) {
     esp::BuildJob(params, packet->bytes().subspan(packet->offload.esp_offset),
                   packet->offload.esn_high, jobs->Add(static_cast<uint16_t>(begin + i)));
     if (next_hop_known) WriteNextHop(run->next_hop, own, packet);
+  }
+}
+
+[[gnu::always_inline]] inline DropReason OutboundStraight::Build(
+    const OutboundLane& lane, const esp::Encapsulator& esp_packet, uint64_t seq) {
+  switch (esp_packet.shape()) {
+    case esp::Encapsulator::Shape::kTunnel:
+      return esp_packet.BuildTunnel({.length = lane.length,
+                                     .tos = lane.tos,
+                                     .next_header = kProtoIpip,
+                                     .must_not_be_cut = lane.dont_fragment},
+                                    seq, lane.packet);
+    case esp::Encapsulator::Shape::kTransport:
+      return esp_packet.BuildTransport(lane.length, seq, lane.packet);
+    default:
+      return BuildAny(lane, esp_packet, seq);
   }
 }
 

@@ -75,18 +75,21 @@ class OutboundStraight {
   // Packets of a batch whose look-up was in vain before none is offered any more.
   static constexpr uint32_t kPatience = 4;
 
-  bool Find(PlainFlow flow, uint64_t generation);
-  bool Lookup(const PlainFlow& flow, uint64_t generation);
+  bool Find(uint32_t at, PlainFlow flow, uint64_t generation);
+  bool Lookup(uint32_t at, const PlainFlow& flow, uint64_t generation);
   const PlainFlows::Entry* Learn(uint32_t place, const PlainFlows::Name& name,
                                  const PlainFlow& flow, uint64_t generation);
   bool IsFromKnownSource(const PlainFlow& flow) const;
   bool OpenRun(OutboundSa* sa);
   bool IsAddressed(const Run& run, const OutboundSa& sa) const;
   void Forget();
+  // REQUIRES for its use: there is one.
+  Run* LastRun() { return &run_[runs_ == 0 ? 0 : runs_ - 1]; }
   std::span<OutboundLane> LanesOf(const Run& run) {
     return {lanes_.data() + run.begin, static_cast<std::size_t>(run.end - run.begin)};
   }
   void Seal(uint32_t run);
+  DropReason Build(const OutboundLane& lane, const esp::Encapsulator& esp_packet, uint64_t seq);
   DropReason BuildAny(const OutboundLane& lane, const esp::Encapsulator& esp_packet, uint64_t seq);
   RunGrant Grant(const Run& run, std::span<const OutboundLane> lanes) const;
   void Depart();
@@ -101,8 +104,9 @@ class OutboundStraight {
   uint32_t in_vain_ = 0;  // look-ups since the last one that found something
   uint32_t at_ = 0;       // number of the next packet in this batch
   uint8_t interface_ = 0;
-  uint8_t inside_ = 0;     // of this batch: Packet::inside
-  uint32_t wire_mtu_ = 0;  // of `interface_`
+  uint8_t inside_ = 0;          // of this batch: Packet::inside
+  bool checks_source_ = false;  // in this batch: IsFromKnownSource
+  uint32_t wire_mtu_ = 0;       // of `interface_`
   uint32_t size_ = 0;
   uint32_t runs_ = 0;
   PlainFlow flow_;           // of the last packet, whose SA is that of the last run

@@ -59,12 +59,12 @@ inline void WriteEtherType(IpFamily family, Packet* packet) {
   }
 }
 
-// Pad bytes 1, 2, 3, pad length, next header, as one word: what follows in the word is overwritten,
-// by the ICV. REQUIRES: pad < 4.
+// Pad bytes 1, 2, 3, pad length, next header. Writes up to two bytes more, which the ICV overwrites.
+// REQUIRES: pad < 4.
 inline void WriteShortTrailer(uint32_t pad, uint8_t next_header, uint8_t* out) {
   static constexpr uint32_t kPads[4] = {0x00, 0x0101, 0x020201, 0x03030201};
-  const uint64_t word = kPads[pad] | uint64_t{next_header} << 8 * (pad + 1);
-  std::memcpy(out, &word, sizeof(word));
+  std::memcpy(out, &kPads[pad], sizeof(kPads[pad]));
+  out[pad + 1] = next_header;
 }
 
 // RFC 4303 sections 2.4 – 2.8: `tfc` zeros, pad bytes 1, 2, 3, …, pad length, next header, room for

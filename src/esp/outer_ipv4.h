@@ -1,4 +1,4 @@
-// OuterIpv4: writes the outer IPv4 headers of one SA. Internal to esp/.
+// OuterIpv4, KeptIpv4: write the IPv4 headers in front of ESP. Internal to esp/.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ class OuterIpv4 {
  public:
   explicit OuterIpv4(const OutboundSa& sa)
       : tos_(sa),
-        pmtu_discovery_((sa.flags & kSaFlagNoPmtuDisc) == 0),
+        flag_((sa.flags & kSaFlagNoPmtuDisc) == 0 ? kDontFragment : 0),
         first_id_(FreshId(sa, 0)),
         ttl_and_proto_(Word(sa, 2) & 0xffff),  // the checksum after them counts as 0
         addresses_(Word(sa, 3) | uint64_t{Word(sa, 4)} << 32),
@@ -49,10 +49,9 @@ class OuterIpv4 {
   void Write(uint8_t inner_tos, bool must_not_be_cut, uint64_t seq, uint32_t total_length,
              uint8_t* out) const {
     const auto id = static_cast<uint16_t>(first_id_ + seq);
-    const bool df = pmtu_discovery_ && must_not_be_cut;
     const uint32_t first = ByteSwap(uint32_t{0x45} << 24 | uint32_t{tos_.Of(inner_tos)} << 16 |
                                     (total_length & 0xffff));
-    const uint32_t second = ByteSwap(uint32_t{id} << 16 | (df ? 0x4000u : 0u));
+    const uint32_t second = ByteSwap(uint32_t{id} << 16 | (must_not_be_cut ? flag_ : 0));
     // Sum of words in memory order (RFC 1071, section 2B).
     const uint64_t sum = sum_ + first + second;
     const uint32_t third = ttl_and_proto_ | uint32_t{ChecksumFinish(sum)} << 16;
@@ -63,6 +62,7 @@ class OuterIpv4 {
   }
 
  private:
+  static constexpr uint32_t kDontFragment = 0x4000;  // beside the fragment offset
   static uint32_t Word(const OutboundSa& sa, std::size_t i) {
     uint32_t w;
     std::memcpy(&w, sa.header.data() + i * 4, sizeof(w));
@@ -70,11 +70,41 @@ class OuterIpv4 {
   }
 
   const OuterTos tos_;
-  const bool pmtu_discovery_;
+  const uint32_t flag_;  // of packets that must not be cut
   const uint16_t first_id_;
   const uint32_t ttl_and_proto_;
   const uint64_t addresses_;
   const uint64_t sum_;  // of what all headers share
+};
+
+// Transport mode: the packet's own IPv4 header without options, which stays in front. Read before
+// it is overwritten, and kept and written in registers, as above.
+class KeptIpv4 {
+ public:
+  explicit KeptIpv4(const uint8_t* header) {
+    std::memcpy(&first_, header, sizeof(first_));
+    std::memcpy(&second_, header + 8, sizeof(second_));
+    std::memcpy(&daddr_, header + 16, sizeof(daddr_));
+  }
+  uint8_t protocol() const { return static_cast<uint8_t>(second_ >> 8); }
+  // Writes 20 bytes: the header with another length and protocol.
+  void Write(uint32_t total_length, uint8_t protocol, uint8_t* out) const {
+    const uint64_t length = ByteSwap(static_cast<uint16_t>(total_length));
+    const uint64_t first = (first_ & ~uint64_t{0xffff0000}) | length << 16;
+    const uint64_t ttl_and_proto = (second_ & 0xff) | uint64_t{protocol} << 8;
+    const uint64_t saddr = second_ >> 32;
+    const uint64_t sum = (first & 0xffffffff) + (first >> 32) + ttl_and_proto + saddr + daddr_;
+    const uint64_t second = ttl_and_proto | uint64_t{ChecksumFinish(sum)} << 16 | saddr << 32;
+    std::memcpy(out, &first, sizeof(first));
+    std::memcpy(out + 8, &second, sizeof(second));
+    std::memcpy(out + 16, &daddr_, sizeof(daddr_));
+  }
+
+ private:
+  // As in memory: to the fragment offset; TTL, protocol, checksum and source.
+  uint64_t first_;
+  uint64_t second_;
+  uint32_t daddr_;
 };
 
 }  // namespace cygnet::esp

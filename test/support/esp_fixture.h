@@ -1,6 +1,8 @@
 // SAs of every layout, and packets through both halves of esp/, for tests.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <array>
 #include <memory>
 
@@ -9,6 +11,7 @@
 #include "esp/encapsulate.h"
 #include "net/esp_view.h"
 #include "net/ethernet.h"
+#include "support/hex.h"
 #include "support/test_sa.h"
 
 namespace cygnet::test {
@@ -111,17 +114,34 @@ struct EspResult {
   OffloadMeta meta;
 };
 
-inline EspResult EncapsulateFrame(const Sa& sa, const Bytes& frame, uint64_t seq = 1,
-                                  uint32_t path_mtu = 1500) {
+template <typename Fn>
+EspResult BuildEsp(const Bytes& frame, Fn build) {
   Packet* packet = MakePacket(&EspPools(), frame);
   packet->l3_offset = ParseEtherType(frame)->l3_offset;
   const auto view = ParseIpPacket(packet->l3());
   EspResult out;
-  out.reason = esp::Encapsulate(*sa.outbound(), *view, seq, path_mtu, packet);
+  out.reason = build(*view, packet);
   out.meta = packet->offload;
   out.frame = ToBytes(packet->bytes());
   FreePacket(packet);
   return out;
+}
+
+// By Encapsulate, and again by Encapsulator, which makes the same packet of one SA among many.
+inline EspResult EncapsulateFrame(const Sa& sa, const Bytes& frame, uint64_t seq = 1,
+                                  uint32_t path_mtu = 1500) {
+  const EspResult alone = BuildEsp(frame, [&](const IpPacketView& ip, Packet* packet) {
+    return esp::Encapsulate(*sa.outbound(), ip, seq, path_mtu, packet);
+  });
+  const EspResult among = BuildEsp(frame, [&](const IpPacketView& ip, Packet* packet) {
+    return esp::Encapsulator(*sa.outbound(), path_mtu).Build(ip, seq, packet);
+  });
+  EXPECT_EQ(alone.reason, among.reason);
+  if (alone.reason != DropReason::kNone) return alone;
+  EXPECT_EQ(ToHex(alone.frame), ToHex(among.frame));
+  EXPECT_EQ(alone.meta.esp_offset, among.meta.esp_offset);
+  EXPECT_EQ(alone.meta.esn_high, among.meta.esn_high);
+  return alone;
 }
 
 // Decapsulates `frame`, whose payload is in clear. `headroom`: of the packet's buffer.
