@@ -35,6 +35,13 @@ class PlainFlows {
       return ((addresses ^ other.addresses) | (rest ^ other.rest) |
               (opened_by ^ other.opened_by)) == 0;
     }
+    PlainFlow Flow() const {
+      PlainFlow flow;
+      flow.addresses = addresses;
+      flow.ports = static_cast<uint32_t>(rest);
+      flow.proto = static_cast<uint8_t>(rest >> 32);
+      return flow;
+    }
     // A hash, which tells where the flow is.
     uint32_t Place() const {
       const uint64_t hash = SeededHash(addresses, rest ^ opened_by << 20);
@@ -44,11 +51,27 @@ class PlainFlows {
 
   struct alignas(kCacheLine) Entry {
     Name name;
-    uint64_t generation = 0;   // DataPath::generation(); 0: empty
-    OutboundSa* sa = nullptr;  // outbound: the one that protects the flow
+    uint64_t generation = 0;  // DataPath::generation(); 0: empty
+    // Outbound: the one that protects the flow; nullptr: a flow that the FlowCache knows (Note).
+    OutboundSa* sa = nullptr;
     // The policies that note their use, then nullptr.
     std::array<Policy*, 3> used{};
 
+    // False: the decision has more policies than fit.
+    bool SetUsed(const FlowDecision& decision) {
+      used[0] = decision.policy;
+      used[1] = nullptr;
+      used[2] = nullptr;
+      if (decision.second == nullptr && !decision.forward.any()) return true;  // nearly always
+      std::size_t n = 0;
+      for (Policy* policy :
+           {decision.policy, decision.second, decision.forward.first, decision.forward.second}) {
+        if (policy == nullptr) continue;
+        if (n == used.size()) return false;
+        used[n++] = policy;
+      }
+      return true;
+    }
     void CountUse(uint64_t now) const {
       for (Policy* policy : used) {
         if (policy == nullptr) return;
@@ -82,17 +105,24 @@ class PlainFlows {
   // policies than an entry. `generation`: from before the decision.
   const Entry* Store(uint32_t place, const Name& name, uint64_t generation,
                      const FlowDecision& decision) {
-    Entry kept{.name = name, .generation = generation, .sa = decision.chain.sas[0]};
-    std::size_t n = 0;
-    for (Policy* policy :
-         {decision.policy, decision.second, decision.forward.first, decision.forward.second}) {
-      if (policy == nullptr) continue;
-      if (n == kept.used.size()) return nullptr;
-      kept.used[n++] = policy;
-    }
     Entry* const entry = PlaceFor(&sets_[place & mask_], name, generation);
-    *entry = kept;
+    if (!entry->SetUsed(decision)) {
+      entry->generation = 0;
+      return nullptr;
+    }
+    entry->name = name;
+    entry->generation = generation;
+    entry->sa = decision.chain.sas[0];
     return entry;
+  }
+  // Outbound: keeps that the flow is not new, though it goes the general way: the FlowCache has its
+  // decision. So a flow that is not here is new, without a look there.
+  void Note(uint32_t place, const Name& name, uint64_t generation) {
+    Entry* const entry = PlaceFor(&sets_[place & mask_], name, generation);
+    entry->name = name;
+    entry->generation = generation;
+    entry->sa = nullptr;
+    entry->used[0] = nullptr;
   }
 
  private:
@@ -103,14 +133,13 @@ class PlainFlows {
     std::array<Entry, kWays> ways;
   };
 
-  // That of the flow itself, or one that is out of date; otherwise both take turns.
+  // That of the flow itself, or one that is out of date; otherwise both take turns. A flow may come
+  // to be in both; what either says holds.
   Entry* PlaceFor(Set* set, const Name& name, uint64_t generation) {
-    Entry* free = nullptr;
     for (Entry& entry : set->ways) {
-      if (entry.name == name) return &entry;
-      if (entry.generation != generation) free = &entry;
+      if (entry.generation != generation || entry.name == name) return &entry;
     }
-    return free != nullptr ? free : &set->ways[++turn_ % kWays];
+    return &set->ways[++turn_ % kWays];
   }
 
   const uint32_t mask_;

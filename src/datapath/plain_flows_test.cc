@@ -62,6 +62,12 @@ TEST(PlainFlowsTest, APlaceHasRoomForTwo) {
   EXPECT_EQ(known(1), 0);
 }
 
+TEST(PlainFlowsTest, ANameHasItsFlow) {
+  PlainFlow flow = Flow(7);
+  flow.ports = 0xfedcba98;
+  EXPECT_EQ(Name(flow, 255, ~uint64_t{0}).Flow(), flow);
+}
+
 TEST(PlainFlowsTest, EachPolicyNotesItsUse) {
   PlainFlows flows(64);
   std::array<std::shared_ptr<Policy>, 3> policies;
@@ -75,6 +81,21 @@ TEST(PlainFlowsTest, EachPolicyNotesItsUse) {
   ASSERT_NE(entry, nullptr);
   entry->CountUse(1234);
   for (const auto& policy : policies) EXPECT_EQ(policy->use_time.load(), 1234u);
+}
+
+TEST(PlainFlowsTest, AFlowOfTheGeneralWayHasNoSaAndNoPolicy) {
+  PlainFlows flows(64);
+  const Name name(Flow(1), 0);
+  const auto policy = NewPolicy();
+  FlowDecision decision;
+  decision.policy = policy.get();
+  flows.Store(name.Place(), name, 1, decision);
+  flows.Note(name.Place(), name, 2);
+  const PlainFlows::Entry* entry = Find(flows, name, 2);
+  ASSERT_NE(entry, nullptr);
+  EXPECT_EQ(entry->sa, nullptr);
+  entry->CountUse(1234);
+  EXPECT_EQ(policy->use_time.load(), 0u);
 }
 
 // Then the general way counts the use of all.

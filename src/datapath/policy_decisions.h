@@ -19,12 +19,15 @@ class PolicyDecisions {
     const bool known = row.generation == generation && row.decision.policy == policy;
     return known ? &row.decision : nullptr;
   }
-  // The decision about another policy, stored last, if `policy` asks for the same SAs; else
-  // nullptr. It holds for every flow of `policy`, too.
-  const FlowDecision* FindLike(const Policy& policy, uint64_t generation) const {
+  // The same, taken from the policy whose decision was stored last if `policy` asks for the same
+  // SAs: it holds for every flow of `policy`, too.
+  const FlowDecision* Adopt(Policy* policy, uint64_t generation) {
     if (last_ == nullptr || last_->generation != generation) return nullptr;
-    const Policy& known = *last_->decision.policy;
-    return AsksForTheSame(known.spec, policy.spec) ? &last_->decision : nullptr;
+    if (!AsksForTheSame(last_->decision.policy->spec, policy->spec)) return nullptr;
+    Row& row = RowOf(policy);
+    if (&row != last_) row = *last_;
+    row.decision.policy = policy;
+    return &row.decision;
   }
   // REQUIRES: the decision holds for every flow of its policy (HoldsForPolicy).
   void Store(const FlowDecision& decision, uint64_t generation) {

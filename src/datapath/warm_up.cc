@@ -120,16 +120,18 @@ void WarmUp::Inbound(const WorkerContext& ctx, std::span<Packet* const> packets)
 }
 
 // False: the packet has no flow that can be looked up before the pipeline has seen it.
-bool WarmUp::ReadFlow(const DataPath& path, uint8_t interface, const Packet& packet,
-                      Flow* flow) const {
+[[gnu::always_inline]] inline bool WarmUp::ReadFlow(const DataPath& path, uint8_t interface,
+                                                    const Packet& packet, Flow* flow) const {
   flow->plain = may_go_straight_ && StraightLength(packet) != 0;
-  if (flow->plain) {
-    flow->plain_flow = PlainFlow(packet.data() + kEthernetHeader);
-    flow->name = PlainFlows::Name(flow->plain_flow, interface);
-    flow->tag = interface;
-    flow->place = flow->name.Place();
-    return true;
-  }
+  if (!flow->plain) return ReadAnyFlow(path, interface, packet, flow);
+  flow->name = PlainFlows::Name(PlainFlow(packet.data() + kEthernetHeader), interface);
+  flow->tag = interface;
+  flow->place = flow->name.Place();
+  return true;
+}
+
+bool WarmUp::ReadAnyFlow(const DataPath& path, uint8_t interface, const Packet& packet,
+                         Flow* flow) {
   const auto type = ParseEtherType(packet.bytes());
   if (!type || !type->IsIp()) return false;
   auto ip = ParseIpPacket(packet.bytes().subspan(type->l3_offset));
@@ -167,16 +169,18 @@ uint32_t WarmUp::ReadFlows(const DataPath& path, uint8_t interface,
   return n;
 }
 
-// True if a decision about the flow is stored. Sets its SA.
-bool WarmUp::Find(Flow* flow, uint64_t generation, FlowCache* cache,
-                  const PlainFlows& plain) const {
+// True if a decision about the flow is stored where it is looked for. Sets its SA.
+inline bool WarmUp::Find(Flow* flow, uint64_t generation, FlowCache* cache,
+                         const PlainFlows& plain) const {
   const FlowDecision* known;
   if (flow->plain) {
-    if (const PlainFlows::Entry* entry = plain.Find(flow->place, flow->name, generation)) {
+    const PlainFlows::Entry* entry = plain.Find(flow->place, flow->name, generation);
+    if (entry != nullptr && entry->sa != nullptr) {
       flow->sa = entry->sa;
       return true;
     }
-    flow->key = flow->plain_flow.Key();
+    flow->name.Flow().WriteTo(&flow->key);
+    if (entry == nullptr) return false;
     known = cache->Find(flow->key, flow->tag, generation);
   } else {
     known = cache->FindAt(flow->place, flow->key, flow->tag, generation);
@@ -245,7 +249,9 @@ void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* c
     const bool straight = flow->plain && GoesStraight(flow->key, *decision) &&
                           (cpu_alone || IsOfCpu(*decision->chain.sas[0])) &&
                           plain->Store(flow->place, flow->name, generation, *decision) != nullptr;
-    if (!straight) decider->cache()->Store(flow->key, flow->tag, generation, *decision);
+    if (straight) continue;
+    decider->cache()->Store(flow->key, flow->tag, generation, *decision);
+    if (flow->plain) plain->Note(flow->place, flow->name, generation);
   }
 }
 

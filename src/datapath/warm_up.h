@@ -59,11 +59,12 @@ class WarmUp {
     uint64_t tag = 0;  // of the FlowCache
     uint32_t place = 0;
     bool plain = false;     // its packets may go the straight way
-    PlainFlow plain_flow;   // plain: the key is set only once it is needed
-    PlainFlows::Name name;  // plain: of plain_flow
+    PlainFlows::Name name;  // plain: the key is set only once it is needed
     const OutboundSa* sa = nullptr;
   };
   bool ReadFlow(const DataPath& path, uint8_t interface, const Packet& packet, Flow* flow) const;
+  static bool ReadAnyFlow(const DataPath& path, uint8_t interface, const Packet& packet,
+                          Flow* flow);
   bool Find(Flow* flow, uint64_t generation, FlowCache* cache, const PlainFlows& plain) const;
   uint32_t ReadFlows(const DataPath& path, uint8_t interface, std::span<Packet* const> packets,
                      const FlowCache& cache, const PlainFlows& plain);

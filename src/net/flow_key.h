@@ -137,10 +137,14 @@ struct PlainFlow {
             static_cast<uint32_t>(proto ^ other.proto)) == 0;
   }
   // As ParseIpPacket returns it.
+  void WriteTo(FlowKey* key) const {
+    key->SetV4(static_cast<uint32_t>(addresses), static_cast<uint32_t>(addresses >> 32), proto,
+               ByteSwap(static_cast<uint16_t>(ports)),
+               ByteSwap(static_cast<uint16_t>(ports >> 16)));
+  }
   FlowKey Key() const {
     FlowKey key;
-    key.SetV4(static_cast<uint32_t>(addresses), static_cast<uint32_t>(addresses >> 32), proto,
-              ByteSwap(static_cast<uint16_t>(ports)), ByteSwap(static_cast<uint16_t>(ports >> 16)));
+    WriteTo(&key);
     return key;
   }
 };
