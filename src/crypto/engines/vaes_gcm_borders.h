@@ -1,5 +1,5 @@
-// What begins and ends the packets of one key: AES(J0), the AAD and the length block, a packet in
-// each lane. Part of vaes_gcm_kernel.h.
+// What encrypts the ICVs of the packets of one key: AES(J0), a packet in each lane. Part of
+// vaes_gcm_kernel.h.
 #pragma once
 
 #include "crypto/engines/vaes_gcm_key_tables.h"
@@ -10,34 +10,29 @@ namespace {
 template <class S>
 class Borders {
   using V = typename S::V;
-  using G = Ghash<S>;
 
  public:
   static constexpr unsigned kMaxPackets = KeyTables<S>::kMaxPackets;
 
   // REQUIRES: count is at least 1, at most kMaxPackets.
   __attribute__((noinline)) Borders(const Work* works, unsigned count, const KeyTables<S>& tables)
-      : works_(works), count_(count), power_(S::Repeat(LoadBlock(G::Row(tables.powers_end(), 1)))) {
+      : works_(works), count_(count) {
     const GcmKey& key = *works->key;
     for (unsigned i = 0; i < end(); i += S::kLanes) Prepare(i, key);
     for (unsigned i = 0; i < end(); i += kAtOnce) Encrypt(i, key, tables);
-    AddLengths();
   }
   Borders(const Borders&) = delete;
   Borders& operator=(const Borders&) = delete;
   CYGNET_INLINE ~Borders() {
-    power_ = S::Zero();
     for (unsigned i = 0; i < end(); i += S::kLanes) {
-      for (uint8_t* secret : {counters_, hashes_, pads_}) S::Store(secret + 16 * i, S::Zero());
+      for (uint8_t* secret : {counters_, pads_}) S::Store(secret + 16 * i, S::Zero());
     }
     __asm__ volatile("" : : "r"(this) : "memory");  // the wipe stays
   }
 
   // Counter 0 of packet `i`, after the first round.
   CYGNET_INLINE __m128i Counter(unsigned i) const { return LoadBlock(counters_ + 16 * i); }
-  // GHASH of its AAD, to be added to the text's first block.
-  CYGNET_INLINE __m128i Hash(unsigned i) const { return LoadBlock(hashes_ + 16 * i); }
-  // With GHASH of the text, multiplied by powers down to H^2, the sum is the ICV.
+  // Its AES(J0).
   CYGNET_INLINE __m128i Pad(unsigned i) const { return LoadBlock(pads_ + 16 * i); }
 
  private:
@@ -55,13 +50,9 @@ class Borders {
 
   CYGNET_INLINE void Prepare(unsigned first, const GcmKey& key) {
     const uint8_t* nonces[S::kLanes];
-    __m128i aads[S::kLanes];
     Each<0, S::kLanes>([&](auto g) __attribute__((always_inline)) {
-      const Work& work = WorkOf(first + g.value);
-      nonces[g.value] = reinterpret_cast<const uint8_t*>(&work.job->nonce);
-      aads[g.value] = Aad<S>(work);
+      nonces[g.value] = reinterpret_cast<const uint8_t*>(&WorkOf(first + g.value).job->nonce);
     });
-    S::Store(hashes_ + 16 * first, G::Product(S::FromLanes(aads), power_));
     const V without_counter = S::Repeat(LoadBlock(kFirstBytes + 32 - 12));
     const V nonce = S::And(S::LoadEach(nonces, 0), without_counter);
     S::Store(counters_ + 16 * first, S::Aes(S::Xor(nonce, RoundKey(key, 0)), RoundKey(key, 1)));
@@ -89,39 +80,10 @@ class Borders {
              __attribute__((always_inline)) { S::Store(pads_ + at, S::AesLast(v, last)); });
   }
 
-  // Adds the length blocks times H to the pads. Most packets have their neighbours' lengths.
-  CYGNET_INLINE void AddLengths() {
-    uint64_t known = 0;  // the lengths in every lane of `product`
-    V product = S::Zero();
-    for (unsigned i = 0; i < end(); i += S::kLanes) {
-      const uint64_t first = BothLengths(i);
-      bool differ = false;
-      Each<1, S::kLanes>([&](auto g) __attribute__((always_inline)) {
-        differ |= BothLengths(i + g.value) != first;
-      });
-      if (differ || first != known) {
-        __m128i lengths[S::kLanes];
-        Each<0, S::kLanes>([&](auto g) __attribute__((always_inline)) {
-          lengths[g.value] = Lengths(*WorkOf(i + g.value).job);
-        });
-        product = G::Reversed(G::Product(S::FromLanes(lengths), power_));
-        known = differ ? 0 : first;
-      }
-      S::Store(pads_ + 16 * i, S::Xor(S::Load(pads_ + 16 * i), product));
-    }
-  }
-  // Never zero.
-  CYGNET_INLINE uint64_t BothLengths(unsigned i) const {
-    const CryptoJob& job = *WorkOf(i).job;
-    return uint64_t{job.aad_length} << 32 | job.text_length;
-  }
-
   const Work* const works_;
   const unsigned count_;
-  V power_;  // H^1
   alignas(64) uint8_t counters_[16 * kMaxPackets];
-  alignas(64) uint8_t hashes_[16 * kMaxPackets];
-  alignas(64) uint8_t pads_[16 * kMaxPackets];  // AES(J0) ⊕ length block times H
+  alignas(64) uint8_t pads_[16 * kMaxPackets];
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
-// What every packet needs: AES in counter mode and GHASH, of whole chunks. Part of
-// vaes_gcm_kernel.h, which describes the method.
+// What every packet needs: AES in counter mode of whole chunks, and GHASH of chunks of a packet
+// that is alone with its key. Part of vaes_gcm_kernel.h, which describes the method.
 #pragma once
 
 #include "crypto/engines/vaes_gcm_key_tables.h"
@@ -34,16 +34,15 @@ class Chunks {
         base_(CounterOf(number_)),
         sum_(S::InLane0(Aad<S>(work))) {}
   // For kOneKey: the row begins with the text. `first_rounds`: of its counters. `counter`: 0, after
-  // the first round. `sum`: of what is before the text.
+  // the first round.
   CYGNET_INLINE Chunks(const Work& work, const uint8_t* powers, const uint8_t* first_rounds,
-                       V counter, V sum)
+                       V counter)
       : work_(work),
         key_(*work.key),
         powers_(powers),
         first_rounds_(first_rounds),
         text_(work.job->text),
-        base_(counter),
-        sum_(sum) {}
+        base_(counter) {}
 
   // ---- AES in counter mode --------------------------------------------------------------------
 
@@ -97,8 +96,8 @@ class Chunks {
     return S::Repeat(LoadBlock(keys + 16 * key_.rounds));
   }
 
-  // ---- GHASH -----------------------------------------------------------------------------------
-  static constexpr unsigned kHalves = KeyTables<S>::kHalvesFromPower;  // kOneKey only
+  // ---- GHASH, not of kOneKey -------------------------------------------------------------------
+
   // Multipliers of the two vectors of a pair.
   struct PairPowers {
     V a, b, halves;
@@ -107,7 +106,7 @@ class Chunks {
   static CYGNET_INLINE PairPowers RowPowers(const uint8_t* row) {
     const V a = S::Load(row);
     const V b = S::Load(row + kVectorBytes);
-    return {a, b, kOneKey ? S::Load(row + kHalves) : G::Halves(a, b)};
+    return {a, b, G::Halves(a, b)};
   }
   // Powers for a chunk of kN vectors. Registers hold four of 64 bytes, but not eight of 32.
   template <int kN>
@@ -121,7 +120,7 @@ class Chunks {
           const uint8_t* p = first + 2 * kVectorBytes * pair.value;
           const V a = S::Repeat(LoadBlock(p));
           const V b = S::Repeat(LoadBlock(p + kVectorBytes));
-          kept[pair.value] = {a, b, kOneKey ? S::Repeat(LoadBlock(p + kHalves)) : G::Halves(a, b)};
+          kept[pair.value] = {a, b, G::Halves(a, b)};
         });
       }
     }
@@ -133,11 +132,6 @@ class Chunks {
     template <int kPair>
     CYGNET_INLINE PairPowers At() const {
       if constexpr (S::kLanes == 4) return kept[kPair];
-      if constexpr (kOneKey) {
-        const uint8_t* p = first + 2 * kVectorBytes * kPair;
-        return {S::Repeat(LoadBlock(p)), S::Repeat(LoadBlock(p + kVectorBytes)),
-                S::Repeat(LoadBlock(p + kHalves))};
-      }
       constexpr int kSkip = kChunkVectors - kN + 2 * kPair;  // even powers from H^16
       constexpr int kStep = kSkip < 4 ? 16 : 32;
       const uint8_t* p = first + (kSkip < 4 ? 16 * kSkip : 128 + 32 * (kSkip - 4));
@@ -204,9 +198,14 @@ class Chunks {
         }
       });
     });
-    text_ += Offset<kFirst>(kN);
-    if constexpr (kOneKey) first_rounds_ += kVectorBytes * kN;
-    __asm__("" : "+r"(text_), "+r"(first_rounds_));
+    uint8_t* text = text_ + Offset<kFirst>(kN);  // a copy: see AddProduct
+    __asm__("" : "+r"(text));
+    text_ = text;
+    if constexpr (kOneKey) {
+      const uint8_t* rounds = first_rounds_ + kVectorBytes * kN;
+      __asm__("" : "+r"(rounds));
+      first_rounds_ = rounds;
+    }
     return front;
   }
 
@@ -234,7 +233,7 @@ class Chunks {
   uint8_t* text_;                // of the next vector
   V number_;                     // salt ‖ IV ‖ the counter before that vector, as a number
   V base_;                       // same, ready for the first round; kOneKey: for the second
-  V sum_;                        // added to the next blocks
+  V sum_;                        // added to the next blocks; not of kOneKey
   __m128i pad_;                  // AES(J0)
 };
 

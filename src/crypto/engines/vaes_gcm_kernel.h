@@ -15,8 +15,9 @@
 //
 // Short packets of one key and one length are columns of a group (vaes_gcm_columns.h), other short
 // ones are rows of a group (vaes_gcm_group.h). Long ones of one key follow each other with tables
-// of that key (vaes_gcm_one_key.h). Their rows hold text only; what comes before and after the text
-// is computed beforehand, a packet in each lane (vaes_gcm_borders.h). Others are processed alone
+// of that key (vaes_gcm_one_key.h). Their rows hold text only; AES(J0) is computed beforehand, a
+// packet in each lane (vaes_gcm_borders.h). The tables have a power for each vector of the chunks,
+// so all chunks of such a packet share one reduction. Others are processed alone
 // (vaes_gcm_packet.h).
 //
 // Branches and addresses depend only on lengths and pointers.

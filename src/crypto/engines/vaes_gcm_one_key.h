@@ -1,5 +1,5 @@
-// Many packets of one key, one after the other. The end of each row is hashed beside the AES of the
-// next packet. Part of vaes_gcm_kernel.h, which describes the method.
+// Many packets of one key, one after the other. The end of each packet is hashed beside the AES of
+// the next packet. Part of vaes_gcm_kernel.h, which describes the method.
 #pragma once
 
 #include "crypto/engines/vaes_gcm_chunks.h"
@@ -13,14 +13,13 @@ class OneKeyPacket : Chunks<S, kSeal, true> {
   using Base = Chunks<S, kSeal, true>;
   using V = typename S::V;
   using G = Ghash<S>;
-  using Sum = typename Base::Sum;
-  using ChunkPowers = typename Base::template ChunkPowers<S::kChunkVectors>;
   static constexpr auto kChunkBytes = Base::kChunkBytes;
   static constexpr auto kChunkVectors = Base::kChunkVectors;
   static constexpr auto kPartVectors = Base::kPartVectors;
   static constexpr auto kTailBytes = Base::kTailBytes;
   static constexpr auto kVectorBytes = Base::kVectorBytes;
   static constexpr int kHalf = kChunkVectors / 2;
+  static constexpr int kParts = kChunkVectors / kPartVectors;
   static constexpr unsigned kMaxTailBytes = S::kLanes == 2 ? 6 * kVectorBytes : kChunkBytes;
 
  public:
@@ -30,67 +29,100 @@ class OneKeyPacket : Chunks<S, kSeal, true> {
                                 const Borders<S>& borders, unsigned i, Ending<S, kSeal>* ending) {
     OneKeyPacket packet(work, tables, borders, i, ending);
     const unsigned lanes = packet.RunText();
-    ending->Begin(work, lanes, packet.sum_, borders.Pad(i), packet.powers_);
+    ending->Begin(work, lanes, packet.spread_, packet.sum_, borders.Pad(i), tables.powers_end());
   }
 
  private:
   CYGNET_INLINE OneKeyPacket(const Work& work, const KeyTables<S>& tables,
                              const Borders<S>& borders, unsigned i, Ending<S, kSeal>* ending)
-      : Base(work, tables.powers_end(), tables.first_rounds(), S::Repeat(borders.Counter(i)),
-             S::InLane0(borders.Hash(i))),
+      : Base(work, tables.powers_end(), tables.first_rounds(), S::Repeat(borders.Counter(i))),
+        chunk_powers_(tables.last_chunk_power()),
         ending_(*ending) {}
 
-  // ---- Whole chunks ----------------------------------------------------------------------------
+  // ---- GHASH -----------------------------------------------------------------------------------
 
-  // Also steps of the row that is pending, if the chunk is the packet's first.
-  template <bool kFirst>
-  CYGNET_INLINE void OpenChunk(const ChunkPowers& powers) {
-    Sum sum;
-    Sum row_sum;
-    const V front = this->template LoadText<false>(0);
-    const uint8_t* others = this->text_ + kVectorBytes;
-    this->template Crypt<false, kChunkVectors>([&](auto part,
-                                                   auto r) __attribute__((always_inline)) {
-      this->template HashStep<kChunkVectors, part.value, r.value>(front, others, powers, &sum);
-      if constexpr (kFirst) RowStep<part.value, r.value>(&row_sum);
-    });
+  // After chunks, lane i of their sum is multiplied by H^(lanes + 1 - i). For few lanes that may be
+  // no power of H. Then the end begins with an empty vector, and the chunks' powers are lower.
+  static CYGNET_INLINE unsigned EmptyVectors(unsigned lanes) {
+    return S::kLanes == 4 && lanes < S::kLanes - 1 ? 1 : 0;
   }
-  template <int kPart, int kR>
-  CYGNET_INLINE void RowStep(Sum* sum) {
-    constexpr int kParts = kChunkVectors / kPartVectors;
-    ending_.template Step<9 * kPart + kR, 9 * kParts>(sum);
+  // Begins GHASH of `chunks` chunks with the AAD, in the lane before the text. `lanes`: of the end.
+  CYGNET_INLINE void BeginChunks(size_t chunks, unsigned lanes) {
+    chunk_powers_ -= 16 * (kChunkVectors * chunks - EmptyVectors(lanes));
+    const uint8_t* p = chunk_powers_ - 16;
+    BeginSum(S::InLastLane(Aad<S>(this->work_)), S::Repeat(LoadBlock(p)),
+             S::Repeat(LoadBlock(p + KeyTables<S>::kHalvesFromChunkPower)));
   }
-
-  // AES of a chunk interleaved with GHASH of the previous chunk.
-  CYGNET_INLINE void SealChunks(size_t count, const ChunkPowers& powers) {
-    Sum row_sum;
-    const V front =
-        this->template Crypt<false, kChunkVectors>([&](auto part, auto r) __attribute__((
-            always_inline)) { RowStep<part.value, r.value>(&row_sum); });
-    front_ = this->SealOthers(count, front, powers);
-    others_ = this->text_ - Base::kOthers;
+  // Begins GHASH of a packet without chunks with the AAD and the length block.
+  CYGNET_INLINE void BeginWithoutChunks(unsigned lanes) {
+    const uint8_t* p = G::Row(this->powers_, lanes + 2);
+    const uint8_t* last = G::Row(this->powers_, 1);
+    constexpr auto kToHalves = KeyTables<S>::kHalvesFromPower;
+    BeginSum(S::InLanes01(Aad<S>(this->work_), Lengths(*this->work_.job)),
+             S::InLanes01(LoadBlock(p), LoadBlock(last)),
+             S::InLanes01(LoadBlock(p + kToHalves), LoadBlock(last + kToHalves)));
+  }
+  CYGNET_INLINE void BeginSum(V blocks, V power, V halves) {
+    sum_.low = S::template Multiply<0x00>(blocks, power);
+    sum_.high = S::template Multiply<0x11>(blocks, power);
+    sum_.middle = S::template Multiply<0x00>(S::Xor(blocks, S::SwapHalves(blocks)), halves);
   }
 
-  CYGNET_INLINE void WholeChunks(size_t count, ChunkPowers& powers) {
-    if constexpr (kSeal) {
-      SealChunks(count, powers);
-      if constexpr (S::kLanes == 4) powers.BecomeRow();
-    } else {
-      if constexpr (S::kLanes == 4) {
-        if (count == 1) powers.BecomeRow();
+  // Step kR of nine of part kPart of the GHASH of the chunk at `blocks`. A part is two pairs.
+  template <int kPart, int kR, bool kSpread = kSeal>
+  CYGNET_INLINE void HashStep(const uint8_t* blocks) {
+    // Sealing is faster with a product or two after each round, opening with all of a pair.
+    constexpr int kStep = (kR - 1) % 3;
+    if constexpr (kR < 7 && (kSpread || kStep == 0)) {
+      constexpr int kPair = 2 * kPart + (kR < 4 ? 0 : 1);
+      const uint8_t* text = blocks + 2 * kVectorBytes * kPair;
+      const uint8_t* p = chunk_powers_ + 32 * kPair;
+      const V power_a = S::Repeat(LoadBlock(p));
+      const V power_b = S::Repeat(LoadBlock(p + 16));
+      const V halves = S::Repeat(LoadBlock(p + KeyTables<S>::kHalvesFromChunkPower));
+      if constexpr (kStep == 0) {
+        pair_ = {G::Reversed(S::Load(text)), G::Reversed(S::Load(text + kVectorBytes))};
       }
-      OpenChunk<true>(powers);
-      for (; count > 1; --count) {
-        if constexpr (S::kLanes == 4) {
-          if (count == 2) powers.BecomeRow();
-        }
-        OpenChunk<false>(powers);
+      if constexpr (kSpread) {
+        G::template AddStep<kStep>(pair_.a, pair_.b, power_a, power_b, halves, &sum_);
+      } else {
+        G::AddInLoop(pair_.a, pair_.b, power_a, power_b, halves, &sum_);
       }
-      if constexpr (S::kLanes == 4) this->sum_ = S::InLane0(S::XorOfLanes(this->sum_));
     }
   }
 
-  // ---- The end of a row ----------------------------------------------------------------------
+  // ---- Whole chunks ----------------------------------------------------------------------------
+
+  // The packet's first chunk: also steps of the end that is pending.
+  CYGNET_INLINE void FirstChunk() {
+    typename G::Sum sum;
+    const uint8_t* blocks = this->text_;
+    this->template Crypt<false, kChunkVectors>([&](auto part,
+                                                   auto r) __attribute__((always_inline)) {
+      if constexpr (!kSeal) HashStep<part.value, r.value>(blocks);
+      ending_.template Step<9 * part.value + r.value, 9 * kParts>(&sum);
+    });
+    if constexpr (!kSeal) chunk_powers_ += 16 * kChunkVectors;
+  }
+  // AES of a chunk interleaved with GHASH, while sealing that of the previous chunk.
+  CYGNET_INLINE void NextChunk() {
+    const uint8_t* blocks = this->text_ - (kSeal ? kChunkBytes : 0);
+    // Otherwise the compiler would keep copies of the text on the stack.
+    if constexpr (S::kLanes == 2) __asm__("" : "+r"(blocks));
+    this->template Crypt<false, kChunkVectors>([&](auto part, auto r) __attribute__((
+        always_inline)) { HashStep<part.value, r.value>(blocks); });
+    chunk_powers_ += 16 * kChunkVectors;
+  }
+
+  // While sealing, GHASH of the last chunk is left.
+  CYGNET_INLINE void WholeChunks(size_t count, unsigned lanes) {
+    if constexpr (!kSeal) BeginChunks(count, lanes);
+    FirstChunk();
+    if constexpr (kSeal) BeginChunks(count, lanes);
+    for (; count > 1; --count) NextChunk();
+  }
+
+  // ---- The end of a packet -------------------------------------------------------------------
 
   // `between` is other work, as in Rounds. The next kN vectors of text, `bytes` bytes: all of them
   // if kWhole. They are kept for GHASH in `blocks`.
@@ -139,57 +171,61 @@ class OneKeyPacket : Chunks<S, kSeal, true> {
     }
   }
 
-  // The end of a row of `bytes` bytes.
+  // The end of the text, `bytes` bytes.
   template <class F>
-  CYGNET_INLINE void End(unsigned bytes, F between) {
+  CYGNET_INLINE void End(unsigned bytes, V* blocks, F between) {
     if constexpr (S::kLanes == 2) {
       if (bytes > kMaxTailBytes) {
-        Tail<kHalf, true>(kTailBytes, ending_.blocks, between);
+        Tail<kHalf, true>(kTailBytes, blocks, between);
         const unsigned rest = bytes - kTailBytes;
-        V* blocks = ending_.blocks + kHalf;
+        blocks += kHalf;
         const auto nothing = [](auto) __attribute__((always_inline)){};
         return rest <= 3 * kVectorBytes ? Tail<3, false>(rest, blocks, nothing)
                                         : Tail<4, false>(rest, blocks, nothing);
       }
     }
-    TailOf(bytes, ending_.blocks, between);
+    TailOf(bytes, blocks, between);
   }
 
   // ---- A packet ------------------------------------------------------------------------------
 
-  // Returns the lanes of the row's end, which has at least one.
+  // Returns the lanes of the end, which has at least one.
   CYGNET_INLINE unsigned RunText() {
     const unsigned before = this->work_.job->text_length - 1;
     const unsigned bytes = before % kChunkBytes + 1;
-    Sum sum;
+    const unsigned lanes = (bytes + 15) / 16;
+    unsigned empty = 0;
     if (before < kChunkBytes) {
+      typename G::Sum sum;
       End(
-          bytes, [&](auto r)
-                     __attribute__((always_inline)) { ending_.template Step<r.value, 9>(&sum); });
-    } else {
-      ChunkPowers powers(this->powers_);
-      WholeChunks(before / kChunkBytes, powers);
-      End(
-          bytes, [&](auto r) __attribute__((always_inline)) {
-            if constexpr (kSeal) LastChunkStep<r.value>(powers, &sum);
+          bytes, ending_.blocks, [&](auto r) __attribute__((always_inline)) {
+            ending_.template Step<r.value, 9>(&sum);
           });
+      spread_ = S::Zero();
+      BeginWithoutChunks(lanes);
+    } else {
+      WholeChunks(before / kChunkBytes, lanes);
+      const uint8_t* blocks = this->text_ - kChunkBytes;
+      empty = EmptyVectors(lanes);
+      if (empty != 0) ending_.blocks[0] = S::Zero();
+      End(
+          bytes, ending_.blocks + empty, [&](auto r) __attribute__((always_inline)) {
+            if constexpr (kSeal) {
+              Each<0, kParts>([&](auto part) __attribute__((always_inline)) {
+                HashStep<part.value, r.value, S::kLanes == 4>(blocks);
+              });
+            }
+          });
+      spread_ = G::Reduce(sum_);
+      sum_ = ending_.LengthsTimesH(*this->work_.job, this->powers_);
     }
-    return (bytes + 15) / 16;
+    return lanes + S::kLanes * empty;
   }
 
-  // Step kR of nine of GHASH of the last chunk that was sealed.
-  template <int kR>
-  CYGNET_INLINE void LastChunkStep(const ChunkPowers& powers, Sum* sum) {
-    Each<0, kChunkVectors / kPartVectors>([&](auto part) __attribute__((always_inline)) {
-      this->template HashStep<kChunkVectors, part.value, kR, S::kLanes == 4>(front_, others_,
-                                                                             powers, sum);
-    });
-    if constexpr (S::kLanes == 4 && kR == 9) this->sum_ = S::InLane0(S::XorOfLanes(this->sum_));
-  }
-
-  // Of the last chunk that was sealed: its first vector, and where the others are.
-  V front_;
-  const uint8_t* others_;
+  const uint8_t* chunk_powers_;  // of the next chunk of GHASH
+  V spread_;                     // GHASH of the chunks, not yet multiplied by the powers of the end
+  typename G::Sum sum_;
+  typename G::Pair pair_;  // between its steps
   Ending<S, kSeal>& ending_;
 };
 

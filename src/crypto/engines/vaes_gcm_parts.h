@@ -97,8 +97,10 @@ struct Ghash {
   }
   template <int kWhich>
   static CYGNET_INLINE void AddProduct(V a, V power, V* sum) {
-    *sum = S::Xor(*sum, S::template Multiply<kWhich>(a, power));
-    __asm__("" : "+x"(*sum));
+    // An operand of assembly that is part of a struct would keep the struct in memory.
+    V all = S::Xor(*sum, S::template Multiply<kWhich>(a, power));
+    __asm__("" : "+x"(all));
+    *sum = all;
   }
   static CYGNET_INLINE V Halves(V a, V b) {
     return S::Xor(S::LowHalves(a, b), S::HighHalves(a, b));

@@ -32,7 +32,12 @@ struct Ymm {
   }
   static CYGNET_INLINE V Repeat(__m128i block) { return _mm256_broadcastsi128_si256(block); }
   static CYGNET_INLINE V InLane0(__m128i block) { return _mm256_zextsi128_si256(block); }
+  static CYGNET_INLINE V InLanes01(__m128i a, __m128i b) { return FromLanes({a, b}); }
   static CYGNET_INLINE __m128i Lane0(V v) { return _mm256_castsi256_si128(v); }
+  static CYGNET_INLINE __m128i Lane1(V v) { return _mm256_extracti128_si256(v, 1); }
+  static CYGNET_INLINE V InLastLane(__m128i block) {
+    return _mm256_inserti128_si256(_mm256_setzero_si256(), block, 1);
+  }
   static CYGNET_INLINE __m128i XorOfLanes(V v) {
     return _mm_xor_si128(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   }

@@ -17,7 +17,14 @@ struct Zmm {
   static CYGNET_INLINE void Store(uint8_t* p, V v) { _mm512_storeu_si512(p, v); }
   static CYGNET_INLINE V Repeat(__m128i block) { return _mm512_broadcast_i32x4(block); }
   static CYGNET_INLINE V InLane0(__m128i block) { return _mm512_zextsi128_si512(block); }
+  static CYGNET_INLINE V InLanes01(__m128i a, __m128i b) {
+    return _mm512_zextsi256_si512(_mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1));
+  }
   static CYGNET_INLINE __m128i Lane0(V v) { return _mm512_castsi512_si128(v); }
+  static CYGNET_INLINE __m128i Lane1(V v) { return _mm512_extracti32x4_epi32(v, 1); }
+  static CYGNET_INLINE V InLastLane(__m128i block) {
+    return _mm512_inserti32x4(_mm512_setzero_si512(), block, 3);
+  }
   static CYGNET_INLINE __m128i XorOfLanes(V v) {
     const __m256i half =
         _mm256_xor_si256(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
