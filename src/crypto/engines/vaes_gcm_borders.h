@@ -1,5 +1,5 @@
-// What encrypts the ICVs of the packets of one key: AES(J0), a packet in each lane. Part of
-// vaes_gcm_kernel.h.
+// What begins and ends the packets of one key: AES(J0), a packet in each lane, and the length
+// block. Part of vaes_gcm_kernel.h.
 #pragma once
 
 #include "crypto/engines/vaes_gcm_key_tables.h"
@@ -10,13 +10,14 @@ namespace {
 template <class S>
 class Borders {
   using V = typename S::V;
+  using G = Ghash<S>;
 
  public:
   static constexpr unsigned kMaxPackets = KeyTables<S>::kMaxPackets;
 
   // REQUIRES: count is at least 1, at most kMaxPackets.
   __attribute__((noinline)) Borders(const Work* works, unsigned count, const KeyTables<S>& tables)
-      : works_(works), count_(count) {
+      : works_(works), count_(count), power_(S::InLane0(LoadBlock(tables.powers_end() - 16))) {
     const GcmKey& key = *works->key;
     for (unsigned i = 0; i < end(); i += S::kLanes) Prepare(i, key);
     for (unsigned i = 0; i < end(); i += kAtOnce) Encrypt(i, key, tables);
@@ -24,6 +25,8 @@ class Borders {
   Borders(const Borders&) = delete;
   Borders& operator=(const Borders&) = delete;
   CYGNET_INLINE ~Borders() {
+    power_ = S::Zero();
+    lengths_times_h_ = {};
     for (unsigned i = 0; i < end(); i += S::kLanes) {
       for (uint8_t* secret : {counters_, pads_}) S::Store(secret + 16 * i, S::Zero());
     }
@@ -34,6 +37,16 @@ class Borders {
   CYGNET_INLINE __m128i Counter(unsigned i) const { return LoadBlock(counters_ + 16 * i); }
   // Its AES(J0).
   CYGNET_INLINE __m128i Pad(unsigned i) const { return LoadBlock(pads_ + 16 * i); }
+  // The length block times H, not reduced. Most packets have the lengths of the one before.
+  CYGNET_INLINE const typename G::Sum& LengthsTimesH(const CryptoJob& job) {
+    const uint64_t lengths = uint64_t{job.aad_length} << 32 | job.text_length;
+    if (lengths != lengths_) {
+      lengths_ = lengths;
+      lengths_times_h_ = {};
+      G::AddOne(S::InLane0(Lengths(job)), power_, &lengths_times_h_);
+    }
+    return lengths_times_h_;
+  }
 
  private:
   // Packets that are encrypted at a time: in four vectors, so that none waits for its own results.
@@ -82,6 +95,9 @@ class Borders {
 
   const Work* const works_;
   const unsigned count_;
+  V power_;               // H^1
+  uint64_t lengths_ = 0;  // of AAD and text, whose block times H is known
+  typename G::Sum lengths_times_h_;
   alignas(64) uint8_t counters_[16 * kMaxPackets];
   alignas(64) uint8_t pads_[16 * kMaxPackets];
 };

@@ -68,12 +68,18 @@ __attribute__((noinline)) void RunOneKey(const Work* works, size_t count) {
     longest = length > longest ? length : longest;
   }
   const KeyTables<S> tables(*works[0].key, longest);
-  const Borders<S> borders(works, static_cast<unsigned>(count), tables);
-  Ending<S, kSeal> ending;
-  for (unsigned i = 0; i < count; ++i) {
-    OneKeyPacket<S, kSeal>::Run(works[i], tables, borders, i, &ending);
+  Borders<S> borders(works, static_cast<unsigned>(count), tables);
+  if constexpr (kSeal) {
+    Ending<S> ending;
+    for (unsigned i = 0; i < count; ++i) {
+      OneKeyPacket<S, true>::Seal(works[i], tables, &borders, i, &ending);
+    }
+    ending.AllSteps();
+  } else {
+    for (unsigned i = 0; i < count; ++i) {
+      OneKeyPacket<S, false>::Open(works[i], tables, &borders, i);
+    }
   }
-  ending.AllSteps();
 }
 
 template <class S, bool kSeal>

@@ -1,4 +1,4 @@
-// The end of a packet: GHASH of it is computed beside the AES of the next packet. Part of
+// The end of a sealed packet: GHASH of it is computed beside the AES of the next packet. Part of
 // vaes_gcm_kernel.h.
 #pragma once
 
@@ -7,8 +7,17 @@
 namespace cygnet::vaes_gcm {
 namespace {
 
-// Up to sixteen lanes of the packet processed last, which are multiplied by consecutive powers.
+// `sum`: GHASH, in all lanes together. `pad`: AES(J0).
 template <class S, bool kSeal>
+CYGNET_INLINE void FinishPacket(const Work& work, const typename Ghash<S>::Sum& sum, __m128i pad) {
+  alignas(16) uint8_t icv[16];
+  const __m128i hash = S::XorOfLanes(Ghash<S>::Reduce(sum));
+  StoreBlock(icv, _mm_xor_si128(ReverseBlock(hash), pad));
+  FinishJob<kSeal>(work, icv);
+}
+
+// Up to sixteen lanes of the packet sealed last, which are multiplied by consecutive powers.
+template <class S>
 class Ending {
   using V = typename S::V;
   using G = Ghash<S>;
@@ -24,7 +33,6 @@ class Ending {
     for (V& block : blocks) block = S::Zero();
     spread_ = S::Zero();
     sum_ = {};
-    lengths_times_h_ = {};
     pad_ = _mm_setzero_si128();
     __asm__ volatile("" : : "r"(this) : "memory");  // the wipe stays
   }
@@ -40,18 +48,6 @@ class Ending {
     powers_ = G::Row(powers_end, lanes + 1);
     pad_ = pad;
   }
-  // The length block times H. Most packets have the lengths of the one before.
-  CYGNET_INLINE const typename G::Sum& LengthsTimesH(const CryptoJob& job,
-                                                     const uint8_t* powers_end) {
-    const uint64_t lengths = uint64_t{job.aad_length} << 32 | job.text_length;
-    if (lengths != lengths_) {
-      lengths_ = lengths;
-      lengths_times_h_ = {};
-      G::AddOne(S::InLane0(Lengths(job)), S::InLane0(LoadBlock(G::Row(powers_end, 1))),
-                &lengths_times_h_);
-    }
-    return lengths_times_h_;
-  }
   // Step kStep of kSteps, nine or eighteen; nothing to do if there is no packet. `sum` is kept from
   // step to step.
   template <int kStep, int kSteps>
@@ -64,10 +60,7 @@ class Ending {
     }
     if constexpr (kStep == kSteps) {
       if (work_ == nullptr) return;
-      alignas(16) uint8_t icv[16];
-      const __m128i hash = S::XorOfLanes(G::Reduce(*sum));
-      StoreBlock(icv, _mm_xor_si128(ReverseBlock(hash), pad_));
-      FinishJob<kSeal>(*work_, icv);
+      FinishPacket<S, true>(*work_, *sum, pad_);
       work_ = nullptr;
       pairs_ = 0;
     }
@@ -95,8 +88,6 @@ class Ending {
   const uint8_t* powers_ = nullptr;
   V spread_ = S::Zero();
   typename G::Sum sum_;
-  uint64_t lengths_ = 0;  // of AAD and text, whose block times H is known
-  typename G::Sum lengths_times_h_;
   __m128i pad_ = _mm_setzero_si128();
 };
 
