@@ -18,6 +18,7 @@ class KeyTables {
   using V = typename S::V;
   using G = Ghash<S>;
   static constexpr unsigned kVectorBytes = 16 * S::kLanes;
+  static constexpr unsigned kChunkBytes = kVectorBytes * S::kChunkVectors;
 
  public:
   static constexpr unsigned kMaxPackets = 64;
@@ -39,7 +40,7 @@ class KeyTables {
   __attribute__((noinline)) KeyTables(const GcmKey& key, unsigned text_bytes)
       : bytes_(kVectorBytes + text_bytes) {
     ComputePowers(key);
-    ComputeChunkPowers(text_bytes / kVectorBytes + 1);
+    ComputeChunkPowers((text_bytes - 1) / kChunkBytes * S::kChunkVectors + 1);
     ComputeFirstRounds(key);
   }
   KeyTables(const KeyTables&) = delete;
