@@ -5,6 +5,8 @@
 namespace cygnet {
 namespace {
 
+constexpr uint64_t kAgeUnitNs = 100'000'000;
+
 uint64_t ReceivedOf(const Sa& sa) {
   return sa.inbound() != nullptr ? sa.inbound()->replay.highest() : 0;
 }
@@ -54,65 +56,96 @@ Status RestoreReplay(const Sa& sa, const ReplayState& replay) {
 }  // namespace
 
 void Aevents::Follow(const Sa& sa, const AeventDefaults& defaults) {
+  NoteTime(sa.number, defaults);
+  const SaRare& own = *sa.spec().rare;
+  if (own.replay_max_diff || own.replay_max_age) Keep(sa, Begin(sa, since_.back()));
+}
+
+// SAs that are followed within an eighth of a slice share one time: a timer may fire that much
+// early. How old an SA is does not matter any more once it is older than a slice.
+void Aevents::NoteTime(uint64_t number, const AeventDefaults& defaults) {
+  const uint64_t now_ns = clock_.MonotonicNs();
+  const uint64_t slice_ns = defaults.max_age * kAgeUnitNs;
+  const bool same = !since_.empty() && since_.back().defaults == defaults;
+  if (same && now_ns - since_.back().at_ns < slice_ns / 8) return;
+  std::size_t kept = 0;
+  for (const Since& since : since_) {
+    const bool old = now_ns - since.at_ns >= since.defaults.max_age * kAgeUnitNs;
+    const bool as_before = kept > 0 && since_[kept - 1].defaults == since.defaults;
+    if (!old || !as_before) since_[kept++] = since;
+  }
+  since_.resize(kept);
+  since_.push_back({.number = number, .at_ns = now_ns, .defaults = defaults});
+}
+
+Aevents::Watch Aevents::Begin(const Sa& sa, const Since& since) const {
   const SaSpec& spec = sa.spec();
-  watched_.insert_or_assign(sa.number,
-                            {.max_diff = spec.rare->replay_max_diff.value_or(defaults.max_diff),
-                             .max_age = spec.rare->replay_max_age.value_or(defaults.max_age),
-                             .reported_seq = spec.replay.seq,
-                             .reported_oseq = spec.replay.oseq,
-                             .reported_at_ns = clock_.MonotonicNs()});
+  return {.max_diff = spec.rare->replay_max_diff.value_or(since.defaults.max_diff),
+          .max_age = spec.rare->replay_max_age.value_or(since.defaults.max_age),
+          .reported_seq = spec.replay.seq,
+          .reported_oseq = spec.replay.oseq,
+          .reported_at_ns = since.at_ns};
+}
+
+// Larval states are not.
+bool Aevents::IsFollowed(const Sa& sa) const {
+  return sa.usable() && !since_.empty() && since_.front().number <= sa.number;
+}
+
+// REQUIRES: the SA is followed.
+Aevents::Watch Aevents::WatchOf(const Sa& sa) const {
+  const auto kept = watched_.find(sa.number);
+  if (kept != watched_.end()) return kept->second;
+  const auto later =
+      std::upper_bound(since_.begin(), since_.end(), sa.number,
+                       [](uint64_t number, const Since& since) { return number < since.number; });
+  return Begin(sa, *std::prev(later));
 }
 
 void Aevents::Continue(const Sa& from, const Sa& to) {
-  const Watch& old = watched_.at(from.number);
-  Watch& watch = watched_.at(to.number);
-  watch.max_diff = old.max_diff;
-  watch.max_age = old.max_age;
-  watch.reported_seq = old.reported_seq;
-  watch.reported_oseq = old.reported_oseq;
+  Watch watch = WatchOf(from);
+  watch.reported_at_ns = WatchOf(to).reported_at_ns;
+  Keep(to, watch);
 }
 
 AeventView Aevents::View(const std::shared_ptr<Sa>& sa) const {
-  const auto watch = watched_.find(sa->number);
-  if (watch == watched_.end()) return AeventView{sa, 0, 0};  // larval
-  return AeventView{sa, watch->second.max_diff, watch->second.max_age};
+  if (!IsFollowed(*sa)) return AeventView{sa, 0, 0};
+  const Watch watch = WatchOf(*sa);
+  return AeventView{sa, watch.max_diff, watch.max_age};
 }
 
 Status Aevents::Update(const std::shared_ptr<Sa>& sa, const AeventChange& change,
                        const RequestOrigin& origin) {
-  const auto watch = watched_.find(sa->number);
-  if (!sa->usable() || watch == watched_.end()) {
-    return MakeError(Errc::kInvalid, "SA must be in VALID state");
-  }
+  if (!IsFollowed(*sa)) return MakeError(Errc::kInvalid, "SA must be in VALID state");
   if (change.replay_fault) return *change.replay_fault;
+  Watch watch = WatchOf(*sa);
   if (change.replay) CYGNET_RETURN_IF_ERROR(RestoreReplay(*sa, *change.replay));
   if (change.usage) sa->lifetime().SetUsage(*change.usage);
-  if (change.max_diff) watch->second.max_diff = *change.max_diff;
-  if (change.max_age) watch->second.max_age = *change.max_age;
-  Report(sa, &watch->second, AeventCause::kUpdate, origin);
+  if (change.max_diff) watch.max_diff = *change.max_diff;
+  if (change.max_age) watch.max_age = *change.max_age;
+  Report(sa, watch, AeventCause::kUpdate, origin);
   return {};
 }
 
-void Aevents::Report(const std::shared_ptr<Sa>& sa, Watch* watch, AeventCause cause,
+void Aevents::Report(const std::shared_ptr<Sa>& sa, Watch watch, AeventCause cause,
                      const RequestOrigin& origin) {
-  watch->reported_seq = ReceivedOf(*sa);
-  watch->reported_oseq = SentOf(*sa);
-  watch->reported_at_ns = clock_.MonotonicNs();
+  watch.reported_seq = ReceivedOf(*sa);
+  watch.reported_oseq = SentOf(*sa);
+  watch.reported_at_ns = clock_.MonotonicNs();
+  Keep(*sa, watch);
   announcer_.Notify(SaAevent{.sa = sa, .cause = cause}, origin);
 }
 
 void Aevents::Check(const std::shared_ptr<Sa>& sa, uint64_t now_ns) {
-  constexpr uint64_t kAgeUnitNs = 100'000'000;
-  const auto found = watched_.find(sa->number);
-  if (found == watched_.end() || !sa->usable()) return;
-  Watch& watch = found->second;
+  if (!IsFollowed(*sa)) return;
+  const Watch watch = WatchOf(*sa);
   const uint64_t moved =
       std::max(ReceivedOf(*sa) - watch.reported_seq, SentOf(*sa) - watch.reported_oseq);
   if (moved == 0) return;
   if (watch.max_diff != 0 && moved >= watch.max_diff) {
-    Report(sa, &watch, AeventCause::kSequence);
+    Report(sa, watch, AeventCause::kSequence);
   } else if (watch.max_age != 0 && now_ns - watch.reported_at_ns >= watch.max_age * kAgeUnitNs) {
-    Report(sa, &watch, AeventCause::kTimer);
+    Report(sa, watch, AeventCause::kTimer);
   }
 }
 

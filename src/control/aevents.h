@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/numbered_map.h"
@@ -17,6 +18,7 @@ namespace cygnet {
 struct AeventDefaults {
   uint32_t max_diff = 2;  // packets
   uint32_t max_age = 10;  // 100 ms units
+  bool operator==(const AeventDefaults&) const = default;
 };
 
 class Aevents {
@@ -24,7 +26,7 @@ class Aevents {
   Aevents(const Announcer* announcer, const Clock* clock)
       : announcer_(*announcer), clock_(*clock) {}
 
-  // Starts to watch an SA. REQUIRES: it is not larval.
+  // Starts to watch an SA. REQUIRES: it is not larval, and has the largest number so far.
   void Follow(const Sa& sa, const AeventDefaults& defaults);
   // `to` continues with the thresholds and last report of `from`. REQUIRES: both are followed.
   void Continue(const Sa& from, const Sa& to);
@@ -45,12 +47,26 @@ class Aevents {
     uint64_t reported_oseq = 0;
     uint64_t reported_at_ns = 0;
   };
-  void Report(const std::shared_ptr<Sa>& sa, Watch* watch, AeventCause cause,
+  // The SAs followed from this number on, to the next of these.
+  struct Since {
+    uint64_t number = 0;
+    uint64_t at_ns = 0;
+    AeventDefaults defaults;
+  };
+  void NoteTime(uint64_t number, const AeventDefaults& defaults);
+  Watch Begin(const Sa& sa, const Since& since) const;
+  bool IsFollowed(const Sa& sa) const;
+  Watch WatchOf(const Sa& sa) const;
+  void Keep(const Sa& sa, const Watch& watch) { watched_.insert_or_assign(sa.number, watch); }
+  void Report(const std::shared_ptr<Sa>& sa, Watch watch, AeventCause cause,
               const RequestOrigin& origin = {});
 
   const Announcer& announcer_;
   const Clock& clock_;
-  NumberedMap<Watch> watched_;  // by the SA's number
+  // By the SA's number. Most SAs have none: nothing was reported of them yet, and their thresholds
+  // are the defaults of the time when they were followed.
+  NumberedMap<Watch> watched_;
+  std::vector<Since> since_;  // by number
 };
 
 }  // namespace cygnet

@@ -40,8 +40,46 @@ TEST_F(AeventsTest, LarvalStateHasNoThresholds) {
   aevents_.Follow(*sa, {.max_diff = 5, .max_age = 6});
   EXPECT_EQ(aevents_.View(sa).max_diff, 5u);
   EXPECT_EQ(aevents_.View(sa).max_age, 6u);
+  sa->set_state(SaState::kDead);
   aevents_.Forget(1);
   EXPECT_EQ(aevents_.View(sa).max_diff, 0u);
+}
+
+TEST_F(AeventsTest, NewSaHasTheDefaultsAndTheAgeOfItsTime) {
+  const auto first = MakeSa(1);
+  const auto second = MakeSa(2);
+  const auto third = MakeSa(4);
+  aevents_.Follow(*first, {.max_diff = 5, .max_age = 10});
+  clock_.monotonic_ns += 400'000'000;
+  aevents_.Follow(*second, {.max_diff = 5, .max_age = 10});
+  aevents_.Follow(*third, {.max_diff = 7, .max_age = 20});
+  EXPECT_EQ(aevents_.View(first).max_diff, 5u);
+  EXPECT_EQ(aevents_.View(second).max_age, 10u);
+  EXPECT_EQ(aevents_.View(third).max_diff, 7u);
+  for (const auto& sa : {first, second, third}) (void)sa->outbound()->sequence.Reserve(1);
+  const auto reports_at = [&](uint64_t milliseconds) {
+    listener_.causes.clear();
+    const uint64_t now_ns = clock_.monotonic_ns + milliseconds * 1'000'000;
+    for (const auto& sa : {first, second, third}) aevents_.Check(sa, now_ns);
+    return listener_.causes.size();
+  };
+  EXPECT_EQ(reports_at(599), 0u);
+  EXPECT_EQ(reports_at(600), 1u) << "a second after the first was added";
+  EXPECT_EQ(reports_at(999), 0u);
+  EXPECT_EQ(reports_at(1000), 1u) << "a second after the other";
+  EXPECT_EQ(reports_at(2000), 1u) << "the last SA's slice is longer";
+}
+
+TEST_F(AeventsTest, ManySasOfManyTimesAreOfTheAgeThatTheyHad) {
+  std::vector<std::shared_ptr<Sa>> sas;
+  for (uint64_t i = 1; i <= 100; ++i) {
+    sas.push_back(MakeSa(i));
+    aevents_.Follow(*sas.back(), {.max_diff = 5, .max_age = 10});
+    (void)sas.back()->outbound()->sequence.Reserve(1);
+    clock_.monotonic_ns += 200'000'000;
+  }
+  for (const auto& sa : sas) aevents_.Check(sa, clock_.monotonic_ns);
+  EXPECT_THAT(listener_.causes, testing::SizeIs(96)) << "all but those of the last second";
 }
 
 TEST_F(AeventsTest, SaThatMovedGoesOnWhereTheOldOneStopped) {
