@@ -27,8 +27,8 @@ PlacementReport ReportOf(const PlacedHalf& row, Half half, const EngineSet& engi
       .device = binding.on_device() ? std::string(binding.device->device_name()) : "",
       .simulated = binding.on_device() && binding.device->identity().simulated,
       .engine = engine.session != nullptr ? std::string(engines.engine(engine.engine)->name()) : "",
-      .reason = row.reason.Text(),
-      .explanation = row.reason.Explanation(),
+      .reason = row.reason().Text(),
+      .explanation = row.reason().Explanation(),
       .since = row.since,
       .requested_by = std::string(Name(row.request.by)),
       .pinned = row.request.pinned,
@@ -203,7 +203,7 @@ std::string Reports::PlacementOf(Spi spi, const IpAddress& daddr, IpFamily famil
   std::string text(Name(binding.path));
   const std::string where = WhereOf(binding, from_.engines);
   if (!where.empty()) text += " " + where;
-  return text + " (" + row.reason.Text() + ")";
+  return text + " (" + row.reason().Text() + ")";
 }
 
 }  // namespace cygnet

@@ -123,9 +123,9 @@ void Why::DescribePlace(const OutboundSa& sa, Case* of) const {
     const SaBinding& binding = *placed->half(Half::kOutbound).binding;
     row.effective = Name(binding.path);
     row.where = WhereOf(binding, from_.engines);
-    row.reason = placed->half(Half::kOutbound).reason.Text();
+    row.reason = placed->half(Half::kOutbound).reason().Text();
     text += binding.blocked() ? ", but may run nowhere" : " " + PlaceText(binding, row.where);
-    text += " (" + placed->half(Half::kOutbound).reason.FullText() + ")";
+    text += " (" + placed->half(Half::kOutbound).reason().FullText() + ")";
   }
   of->report->sas.insert(of->report->sas.begin(), row);
   of->Say("sa", text + ".");

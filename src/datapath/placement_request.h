@@ -39,8 +39,8 @@ std::string_view Name(RequestedBy by);
 struct PlacementRequest {
   PlacementMode mode = PlacementMode::kNo;
   RequestedBy by = RequestedBy::kNobody;
-  int32_t ifindex = 0;  // of the device; 0: any
   bool pinned = false;  // the scheduler does not move it
+  int32_t ifindex = 0;  // of the device; 0: any
   bool operator==(const PlacementRequest&) const = default;
 };
 

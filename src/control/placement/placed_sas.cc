@@ -13,13 +13,9 @@ std::atomic<const SaBinding*>& SlotOf(const Sa& sa, Half half) {
   return IsInbound(half) ? sa.inbound()->binding : sa.outbound()->binding;
 }
 
-bool HasHalf(const Sa& sa, Half half) {
-  return IsInbound(half) ? sa.inbound() != nullptr : sa.outbound() != nullptr;
-}
-
 // True if it requests a device, is not on one, and the cause is temporary.
 bool WaitsForReturn(const PlacedHalf& half) {
-  return half.IsAway() && (IsAwayReason(half.reason.code) || half.binding->blocked());
+  return half.IsAway() && (IsAwayReason(half.reason_code) || half.binding->blocked());
 }
 
 }  // namespace
@@ -55,8 +51,7 @@ const PlacedSa* PlacedSas::Find(uint64_t sa_number) const {
 
 Status PlacedSas::Place(const std::shared_ptr<Sa>& sa) {
   CYGNET_CHECK(sa->number != 0 && !placed_.contains(sa->number));
-  PlacedSa placed;
-  placed.sa = sa;
+  PlacedSa placed(sa);
   const std::vector<PlacementDevice> devices = p_.devices->Inputs();
   const SaSpec& spec = sa->spec();
   for (const Half half : kHalves) {
@@ -71,7 +66,7 @@ Status PlacedSas::Place(const std::shared_ptr<Sa>& sa) {
     }
     PlacedHalf& row = placed.Make(half);
     row.request = inputs.request;
-    row.reason = std::move(bound->reason);
+    row.SetReason(std::move(bound->reason));
     row.SetNotVerified(std::move(bound->not_verified));
     if (!bound->next().device_numbers()) packets_->Cancel(*sa, half);
     (void)Publish(&placed, half, bound->ReleaseNext());  // nothing was lost: it was nowhere
@@ -91,8 +86,8 @@ void PlacedSas::Remove(uint64_t sa_number) {
   for (const Half half : kHalves) {
     if (!it->second.has(half)) continue;
     RecordRemoval(it->second, half);
-    Unplace(&it->second, half);
     SetDue(&it->second.made(half), std::nullopt);
+    Unplace(&it->second, half);
   }
   placed_.erase(it);
 }
@@ -128,18 +123,19 @@ bool PlacedSas::Move(PlacedSa* placed, Half half, std::span<const PlacementDevic
     row.request = inputs.request;
     // A half on its device keeps the reason why it came there.
     if (row.binding->on_device()) return false;
-    const PlacementReason before = std::exchange(row.reason, std::move(bound->reason));
+    const std::string before = row.reason().Text();
+    row.SetReason(std::move(bound->reason));
     // The fill level of a table changes all the time and needs no entry.
-    if (before.Text() != row.reason.Text()) Record(*placed, half);
+    if (before != row.reason().Text()) Record(*placed, half);
     return false;
   }
   std::vector<PlacementEntry>& history = row.MakeRare()->history;
   if (history.size() == PlacedHalf::kMaxHistory) history.erase(history.begin());
   history.push_back(EntryOf(*placed, half));
   row.request = inputs.request;
-  row.reason = std::move(bound->reason);
+  row.SetReason(std::move(bound->reason));
   const PacketHalves::Outcome outcome = Publish(placed, half, bound->ReleaseNext());
-  NoteNumbers(*placed, half, outcome, &row.reason);
+  NoteNumbers(*placed, half, outcome, &row);
   Record(*placed, half);
   return true;
 }
@@ -154,7 +150,7 @@ void PlacedSas::Renew(uint64_t sa_number) {
     if (!placed.has(half) || !placed.half(half).binding->on_device()) continue;
     PlacedHalf& row = placed.made(half);
     if (!IsInbound(half) && !row.binding->device_numbers()) continue;
-    (void)Move(&placed, half, devices, row.reason.code, PlacementCause::kRenew);
+    (void)Move(&placed, half, devices, row.reason_code, PlacementCause::kRenew);
     if (WaitsForReturn(row)) SetDue(&row, ReasonCode::kReturned);
   }
 }
@@ -233,7 +229,7 @@ PacketHalves::Outcome PlacedSas::Publish(PlacedSa* placed, Half half,
     }
   }
   row.binding = std::move(next);
-  row.since = Now();
+  row.since = static_cast<uint32_t>(Now());
   const SaBinding& now = *row.binding;
   const bool same_slot = old != nullptr && now.SharesSlotWith(*old);
   const bool leaves = old != nullptr && old->device_numbers() && !same_slot;
@@ -246,7 +242,7 @@ PacketHalves::Outcome PlacedSas::Publish(PlacedSa* placed, Half half,
   }
   if (old != nullptr) CountSlot(*placed, half, *old, -1);
   SlotOf(*placed->sa, half).store(&now, std::memory_order_release);
-  if (!same_slot && !row.rare().really.empty()) row.MakeRare()->really.clear();
+  if (!same_slot && !row.rare().really.empty()) row.MakeRare()->really = {};
   if (now.on_device() && !same_slot) now.device->StartSa(now.handle);
   if (enters) packets_->Begin(*placed->sa, half);
   PacketHalves::Outcome outcome;
@@ -258,16 +254,16 @@ PacketHalves::Outcome PlacedSas::Publish(PlacedSa* placed, Half half,
 
 // An operator sees who opens which numbers, and what a lost device costs.
 void PlacedSas::NoteNumbers(const PlacedSa& placed, Half half, const PacketHalves::Outcome& outcome,
-                            PlacementReason* reason) const {
-  if (!reason->detail.empty()) return;
+                            PlacedHalf* row) const {
+  if (!row->rare().detail.empty()) return;
   if (outcome.refused_to.has_value()) {
-    reason->detail = "packets numbered up to " + std::to_string(*outcome.refused_to) +
-                     " are refused, because the lost device may have accepted them";
+    row->MakeRare()->detail = "packets numbered up to " + std::to_string(*outcome.refused_to) +
+                              " are refused, because the lost device may have accepted them";
     return;
   }
   const auto edge = packets_->EdgeOf(*placed.sa, half);
-  if (edge.has_value() && placed.half(half).binding->cpu.session != nullptr) {
-    reason->detail = "the CPU opens packets numbered up to " + std::to_string(*edge);
+  if (edge.has_value() && row->binding->cpu.session != nullptr) {
+    row->MakeRare()->detail = "the CPU opens packets numbered up to " + std::to_string(*edge);
   }
 }
 

@@ -6,7 +6,6 @@
 // no number or IV is used twice.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,6 +19,7 @@
 #include "base/clock.h"
 #include "base/huge_memory.h"
 #include "base/numbered_map.h"
+#include "base/rare_text.h"
 #include "control/ledger.h"
 #include "control/placement/devices.h"
 #include "control/placement/keys.h"
@@ -33,29 +33,35 @@
 
 namespace cygnet {
 
+inline bool HasHalf(const Sa& sa, Half half) {
+  return IsInbound(half) ? sa.inbound() != nullptr : sa.outbound() != nullptr;
+}
+
 // One half of an SA: the binding that workers read, and the control plane's own state for it.
 struct PlacedHalf : FromSlab<PlacedHalf> {
   static constexpr std::size_t kMaxHistory = 16;
 
   std::unique_ptr<const SaBinding> binding;  // nullptr: the SA has no such half
   PlacementRequest request;                  // what was requested for it
-  PlacementReason reason;                    // why it runs there
-  uint64_t since = 0;                        // wall-clock seconds
+  uint32_t since = 0;                        // wall-clock seconds, to the year 2106
+  ReasonCode reason_code = ReasonCode::kNotRequested;
   // Set: it moves to a device as soon as that has room, with this reason (kReturned, kPromoted).
   std::optional<ReasonCode> due;
 
-  // What few halves have: those that moved, or whose device does less than it claimed.
+  // What few halves have: those that moved, whose reason has a detail, or whose device does less
+  // than it claimed.
   struct Rare {
+    RareText detail;                      // of the reason
     std::vector<PlacementEntry> history;  // earlier places, oldest first
     // What its device really does for it, if less than it claimed: "not-used: …"; empty: as
     // claimed.
-    std::string really;
+    RareText really;
     // Why the CPU does not verify its device's packets, although it should; empty: it does, or need
     // not.
-    std::string not_verified;
+    RareText not_verified;
     // The device that accepted it and turned out not to hold it, and why.
     const OffloadDevice* lost_by = nullptr;
-    std::string lost_why;
+    RareText lost_why;
   };
   const Rare& rare() const {
     static const Rare nothing;
@@ -66,7 +72,13 @@ struct PlacedHalf : FromSlab<PlacedHalf> {
     return rare_.get();
   }
   void SetNotVerified(std::string why) {
-    if (why != rare().not_verified) MakeRare()->not_verified = std::move(why);
+    if (why != rare().not_verified.str()) MakeRare()->not_verified = std::move(why);
+  }
+  // Why it runs there.
+  PlacementReason reason() const { return {reason_code, rare().detail}; }
+  void SetReason(PlacementReason reason) {
+    reason_code = reason.code;
+    if (!(reason.detail == rare().detail)) MakeRare()->detail = std::move(reason.detail);
   }
 
   bool IsOn(const OffloadDevice* device) const {
@@ -82,31 +94,36 @@ struct PlacedHalf : FromSlab<PlacedHalf> {
  private:
   std::unique_ptr<Rare> rare_;
 };
-static_assert(sizeof(PlacedHalf) <= 64);
+static_assert(sizeof(PlacedHalf) == 32);
 
-// Most SAs have one half.
+// Most SAs have one half, which is in the row.
 class PlacedSa {
  public:
+  PlacedSa() = default;
+  explicit PlacedSa(std::shared_ptr<Sa> of) : sa(std::move(of)) {}
   std::shared_ptr<Sa> sa;
-  uint64_t packets = 0;  // at the end of the last interval of the scheduler
-  uint64_t rate = 0;     // packets in that interval
 
-  bool has(Half h) const { return halves_[IndexOf(h)] != nullptr; }
+  bool has(Half h) const { return half(h).binding != nullptr; }
+  // REQUIRES: the SA has such a half, and of two halves the outbound one comes first.
   PlacedHalf& Make(Half h) {
-    halves_[IndexOf(h)] = std::make_unique<PlacedHalf>();
-    return *halves_[IndexOf(h)];
+    if (IsSecond(h)) second_ = std::make_unique<PlacedHalf>();
+    return made(h);
   }
-  // To change it. REQUIRES: has(h).
-  PlacedHalf& made(Half h) { return *halves_[IndexOf(h)]; }
+  // To change it. REQUIRES: it was made.
+  PlacedHalf& made(Half h) { return IsSecond(h) ? *second_ : first_; }
   // To read it: one without a binding if it has none.
   const PlacedHalf& half(Half h) const {
     static const PlacedHalf none;
-    return has(h) ? *halves_[IndexOf(h)] : none;
+    if (IsSecond(h)) return second_ != nullptr ? *second_ : none;
+    return HasHalf(*sa, h) ? first_ : none;
   }
 
  private:
-  std::array<std::unique_ptr<PlacedHalf>, 2> halves_;
+  bool IsSecond(Half h) const { return IsInbound(h) && sa->outbound() != nullptr; }
+  PlacedHalf first_;
+  std::unique_ptr<PlacedHalf> second_;
 };
+static_assert(sizeof(PlacedSa) == 56);
 
 // True for a reason that ends when the device is back.
 bool IsAwayReason(ReasonCode code);
@@ -186,7 +203,7 @@ class PlacedSas {
                      ReasonCode success, MoveReport* report);
   PacketHalves::Outcome Publish(PlacedSa* placed, Half half, std::unique_ptr<SaBinding> next);
   void NoteNumbers(const PlacedSa& placed, Half half, const PacketHalves::Outcome& outcome,
-                   PlacementReason* reason) const;
+                   PlacedHalf* row) const;
   // `next`: its replacement; nullptr: none.
   void RetireBinding(std::unique_ptr<const SaBinding> old, const SaBinding* next);
   void CountSlot(const PlacedSa& placed, Half half, const SaBinding& binding, int delta);

@@ -7,14 +7,14 @@ namespace cygnet {
 PlacementEntry PlacedSas::EntryOf(const PlacedSa& placed, Half half) const {
   const PlacedHalf& row = placed.half(half);
   const SaBinding& binding = *row.binding;
-  return {.time_ms = row.since * 1000,
+  return {.time_ms = uint64_t{row.since} * 1000,
           .half = NameOf(placed.sa->spec(), half),
           .requested = std::string(Name(row.request.mode)),
           .requested_by = std::string(Name(row.request.by)),
           .effective = std::string(Name(binding.path)),
           .where = WhereOf(binding, p_.devices->engines()),
-          .reason = row.reason.Text(),
-          .explanation = row.reason.Explanation(),
+          .reason = row.reason().Text(),
+          .explanation = row.reason().Explanation(),
           .simulated = binding.on_device() && binding.device->identity().simulated,
           .really = row.rare().really};
 }
@@ -53,12 +53,12 @@ void PlacedSas::RecordFinding(PlacedSa* placed, Half half, const SaFinding& find
 PlacementEntry& PlacedSas::Spoken(const PlacedSa& placed, Half half) {
   const PlacedHalf& row = placed.half(half);
   const SaBinding& binding = *row.binding;
-  if (row.reason.detail.empty() && row.rare().really.empty()) {
+  if (row.rare().detail.empty() && row.rare().really.empty()) {
     const Cause cause{.request = row.request,
                       .path = binding.path,
                       .device = binding.on_device() ? binding.device : nullptr,
                       .engine = binding.on_device() ? uint8_t{0} : binding.engine().engine,
-                      .reason = row.reason.code};
+                      .reason = row.reason_code};
     if (spoken_cause_ == cause) {
       spoken_.half = NameOf(placed.sa->spec(), half);
       return spoken_;

@@ -63,7 +63,7 @@ TEST_F(PlacedSasTest, PlacingIsOneStep) {
   EXPECT_EQ(placed->half(Half::kOutbound).binding.get(), sa->outbound()->binding.load())
       << "published";
   EXPECT_EQ(placed->half(Half::kOutbound).request.by, RequestedBy::kClient);
-  EXPECT_EQ(placed->half(Half::kOutbound).reason.Text(), "requested");
+  EXPECT_EQ(placed->half(Half::kOutbound).reason().Text(), "requested");
   EXPECT_EQ(placed->half(Half::kOutbound).since, clock_.WallSeconds());
   EXPECT_THAT(ledger_->Report({}).placements, SizeIs(1));
   placed_.Remove(sa->number);
@@ -94,7 +94,7 @@ TEST_F(PlacedSasTest, MoveReplacesTheBindingAndKeepsTheWayThere) {
   EXPECT_THAT(moved_, SizeIs(1));
   const PlacedHalf& half = placed_.Find(sa->number)->half(Half::kOutbound);
   EXPECT_NE(half.binding.get(), first);
-  EXPECT_EQ(half.reason.Text(), "operator-disabled");
+  EXPECT_EQ(half.reason().Text(), "operator-disabled");
   EXPECT_EQ(half.since, clock_.WallSeconds());
   EXPECT_EQ(half.due, ReasonCode::kReturned);
   EXPECT_TRUE(placed_.AnyIsDue());
@@ -112,7 +112,7 @@ TEST_F(PlacedSasTest, HalfThatStaysKeepsItsBindingAndLearnsWhatIsAsked) {
   EXPECT_EQ(placed_.MoveEach(Any, ReasonCode::kReturned).stayed, 1u);
   EXPECT_EQ(sa->outbound()->binding.load(), first);
   EXPECT_EQ(placed_.Find(sa->number)->half(Half::kOutbound).request.by, RequestedBy::kOperator);
-  EXPECT_EQ(placed_.Find(sa->number)->half(Half::kOutbound).reason.Text(), "requested");
+  EXPECT_EQ(placed_.Find(sa->number)->half(Half::kOutbound).reason().Text(), "requested");
   placed_.Remove(sa->number);
 }
 

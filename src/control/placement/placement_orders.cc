@@ -53,7 +53,7 @@ Result<MoveReport> Placement::SetEnabled(const std::string& name, bool enabled, 
   if (!enabled) return report;
   const MoveReport others = placed_.MoveEach(
       [&](const PlacedSa&, const PlacedHalf& h) {
-        return concerns(h) && IsAwayReason(h.reason.code) && !h.due.has_value();
+        return concerns(h) && IsAwayReason(h.reason_code) && !h.due.has_value();
       },
       ReasonCode::kRequested);
   report.moved += others.moved;

@@ -39,8 +39,8 @@ PlacementRequest PlacementRules::RequestFor(const SaSpec& spec, Half half,
     if (!Covers(command.words, spec)) continue;
     return {.mode = command.words.mode,
             .by = RequestedBy::kOperator,
-            .ifindex = command.ifindex != 0 ? command.ifindex : client.ifindex,
-            .pinned = command.words.pinned};
+            .pinned = command.words.pinned,
+            .ifindex = command.ifindex != 0 ? command.ifindex : client.ifindex};
   }
   const bool client_asks = client.by != RequestedBy::kNobody;
   for (const PlacementRule& rule : rules_) {
@@ -49,8 +49,8 @@ PlacementRequest PlacementRules::RequestFor(const SaSpec& spec, Half half,
     if (rule.mode == PlacementMode::kAuto && !client_asks && !facts.direction_is_known) continue;
     return {.mode = rule.mode,
             .by = RequestedBy::kRule,
-            .ifindex = rule.ifindex != 0 ? rule.ifindex : client.ifindex,
-            .pinned = rule.pin};
+            .pinned = rule.pin,
+            .ifindex = rule.ifindex != 0 ? rule.ifindex : client.ifindex};
   }
   PlacementRequest request = client;
   if (client_asks) {

@@ -51,7 +51,7 @@ TEST(PlacementRulesTest, CommandNamesADeviceOrLeavesItToTheClient) {
   const PlacementCommand command{.spi = Spi(0x100), .mode = PlacementMode::kAuto, .pinned = true};
   ASSERT_TRUE(rules.SetCommand(command, 0));
   EXPECT_EQ(rules.RequestFor(Offloaded(), Half::kOutbound, {}),
-            (PlacementRequest{PlacementMode::kAuto, RequestedBy::kOperator, kNic0, true}));
+            (PlacementRequest{PlacementMode::kAuto, RequestedBy::kOperator, true, kNic0}));
   ASSERT_TRUE(rules.SetCommand(command, 9));
   EXPECT_EQ(rules.RequestFor(Offloaded(), Half::kOutbound, {}).ifindex, 9);
 }

@@ -27,21 +27,34 @@ void SlotScheduler::Tick() {
 
 // True if it would be on the device if that had room.
 bool SlotScheduler::WaitsFor(const PlacedHalf& half, std::size_t device) const {
-  return half.IsAway() && IsWaitingReason(half.reason.code) && half.Wants(devices_[device].ifindex);
+  return half.IsAway() && IsWaitingReason(half.reason_code) && half.Wants(devices_[device].ifindex);
 }
 
 // --- Replacing idle SAs by busy ones ---
 
 void SlotScheduler::MeasureRates() {
-  for (auto& [number, placed] : placed_.all()) {
+  NumberedMap<Traffic> now;
+  for (const auto& [number, placed] : placed_.all()) {
     const uint64_t packets = placed.sa->lifetime().usage().packets;
-    placed.rate = packets > placed.packets ? packets - placed.packets : 0;
-    placed.packets = packets;
+    const auto last = traffic_.find(number);
+    const uint64_t before = last == traffic_.end() ? 0 : last->second.packets;
+    now.insert_or_assign(number,
+                         {.packets = packets, .rate = packets > before ? packets - before : 0});
   }
+  traffic_ = std::move(now);
+}
+
+uint64_t SlotScheduler::RateOf(const PlacedSa& placed) const {
+  const auto it = traffic_.find(placed.sa->number);
+  return it == traffic_.end() ? 0 : it->second.rate;
 }
 
 void SlotScheduler::Schedule() {
-  if (!params_.enabled) return;
+  if (!params_.enabled) {
+    traffic_ = {};
+    next_schedule_ = 0;
+    return;
+  }
   const uint64_t now = clock_.WallSeconds();
   if (now < next_schedule_) return;
   const bool first = next_schedule_ == 0;
@@ -59,14 +72,14 @@ void SlotScheduler::PromoteAndDemote(std::size_t device, Half half, uint32_t* mo
   std::vector<PlacedSa*> waiting, resident;
   for (auto& [number, placed] : placed_.all()) {
     const PlacedHalf& row = placed.half(half);
-    if (WaitsFor(row, device) && placed.rate > 0) waiting.push_back(&placed);
+    if (WaitsFor(row, device) && RateOf(placed) > 0) waiting.push_back(&placed);
     if (row.IsOn(devices_[device].offload)) resident.push_back(&placed);
   }
   std::sort(waiting.begin(), waiting.end(), [&](const PlacedSa* a, const PlacedSa* b) {
-    return a->rate != b->rate ? a->rate > b->rate : a->sa->number < b->sa->number;
+    return RateOf(*a) != RateOf(*b) ? RateOf(*a) > RateOf(*b) : a->sa->number < b->sa->number;
   });
   std::sort(resident.begin(), resident.end(), [&](const PlacedSa* a, const PlacedSa* b) {
-    return a->rate != b->rate ? a->rate < b->rate : a->sa->number < b->sa->number;
+    return RateOf(*a) != RateOf(*b) ? RateOf(*a) < RateOf(*b) : a->sa->number < b->sa->number;
   });
   std::size_t next = 0;
   for (PlacedSa* busy : waiting) {
@@ -77,16 +90,17 @@ void SlotScheduler::PromoteAndDemote(std::size_t device, Half half, uint32_t* mo
     }
     PlacedSa* idle = NextIdle(resident, half, &next);
     // All later candidates are less busy, and all later residents less idle.
-    if (idle == nullptr || busy->rate * 100 < idle->rate * params_.hysteresis_percent ||
-        busy->rate <= idle->rate) {
-      return;
-    }
+    if (idle == nullptr || !IsClearlyBusier(RateOf(*busy), RateOf(*idle))) return;
     ++next;
     Demote(idle, half);
     // Gets the slot as soon as the key in it is erased.
     placed_.SetDue(&busy->made(half), ReasonCode::kPromoted);
     --*moves;
   }
+}
+
+bool SlotScheduler::IsClearlyBusier(uint64_t rate, uint64_t than) const {
+  return rate * 100 >= than * params_.hysteresis_percent && rate > than;
 }
 
 bool SlotScheduler::Promote(PlacedSa* busy, Half half, std::size_t device) {
@@ -126,7 +140,7 @@ void SlotScheduler::Demote(PlacedSa* placed, Half half) {
 bool SlotScheduler::WaitsForRoom(const PlacedSa& placed, Half half, std::size_t device) const {
   const PlacedHalf& row = placed.half(half);
   return placed.sa->state() == SaState::kValid && WaitsFor(row, device) &&
-         row.reason.code != ReasonCode::kDemoted;
+         row.reason_code != ReasonCode::kDemoted;
 }
 
 // Many slots become free after a mass rekey.

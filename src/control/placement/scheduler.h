@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/numbered_map.h"
 #include "control/placement/devices.h"
 #include "control/placement/placed_sas.h"
 
@@ -25,7 +26,14 @@ class SlotScheduler {
 
  private:
   void Schedule();
+  // What the SA carried; only while the scheduler is on.
+  struct Traffic {
+    uint64_t packets = 0;  // at the end of the last interval
+    uint64_t rate = 0;     // packets in that interval
+  };
   void MeasureRates();
+  uint64_t RateOf(const PlacedSa& placed) const;
+  bool IsClearlyBusier(uint64_t rate, uint64_t than) const;
   void PromoteAndDemote(std::size_t device, Half half, uint32_t* moves);
   bool Promote(PlacedSa* busy, Half half, std::size_t device);
   // The first from `next` on that may lose its slot; `next` past the end: none.
@@ -39,6 +47,7 @@ class SlotScheduler {
   PlacedSas& placed_;
   PlacementDevices& devices_;
   const Clock& clock_;
+  NumberedMap<Traffic> traffic_;  // by Sa::number
   uint64_t next_schedule_ = 0;
 };
 

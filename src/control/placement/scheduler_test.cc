@@ -54,7 +54,7 @@ class SlotSchedulerTest : public testing::Test {
   }
   std::string Where(const std::shared_ptr<Sa>& sa) {
     const PlacedHalf& half = placed_.Find(sa->number)->half(Half::kOutbound);
-    return std::string(Name(half.binding->path)) + " " + half.reason.Text();
+    return std::string(Name(half.binding->path)) + " " + half.reason().Text();
   }
   // The SA's key is erased, and the slot is known to be free.
   void Free(const std::shared_ptr<Sa>& sa) {
