@@ -3,11 +3,7 @@
 namespace cygnet {
 
 Sad::Sad(Quiescence* quiescence)
-    : quiescence_(quiescence),
-      inbound_(quiescence),
-      outbound_(quiescence),
-      numbered_(quiescence),
-      by_spi_(quiescence) {}
+    : quiescence_(quiescence), inbound_(quiescence), outbound_(quiescence), numbered_(quiescence) {}
 
 Sad::~Sad() = default;
 
@@ -125,12 +121,10 @@ void Sad::ForgetNumber(const std::shared_ptr<Sa>& sa) {
 template <typename Fits>
 std::shared_ptr<Sa> Sad::FindNewest(const SaId& id, Fits fits) const {
   const Sa* found = nullptr;
-  (void)by_spi_.Find(SpiHash(id.spi), [&](const Sa* sa) {
-    const SaSpec& spec = sa->spec();
-    if (spec.spi == id.spi && spec.proto == id.proto && spec.family == id.family &&
-        spec.daddr == id.daddr && fits(spec) && (found == nullptr || sa->number > found->number)) {
-      found = sa;
-    }
+  const InboundName name(id.spi, id.daddr, id.family, id.proto);
+  (void)inbound_.Find(name.hash, [&](const Sa* sa) {
+    const bool newer = found == nullptr || sa->number > found->number;
+    if (name.Names(*sa) && fits(sa->spec()) && newer) found = sa;
     return false;
   });
   return found == nullptr ? nullptr : FindByNumber(found->number);
@@ -166,7 +160,7 @@ void Sad::Insert(std::shared_ptr<Sa> sa) {
   if (!by_number_.empty() && by_number_.last() >= sa->number) sa->number = NextNumber();
   const SaSpec& spec = sa->spec();
   const bool larval = sa->state() == SaState::kLarval;
-  if (!larval || spec.spi.value != 0) by_spi_.Insert(sa.get());
+  if (spec.spi.value != 0) spis_[spec.proto].Add(spec.spi.value);
   if (larval) {
     by_tuple_.emplace(TupleHash(spec), sa.get());
     if (spec.acquire_seq != 0) by_acquire_seq_.emplace(spec.acquire_seq, sa.get());
@@ -188,7 +182,7 @@ void Sad::Remove(const std::shared_ptr<Sa>& sa) {
     outbound_.Erase(sa.get());
   }
   CountChoosy(*sa, ~uint32_t{0});
-  by_spi_.Erase(sa.get());
+  if (spec.spi.value != 0) spis_[spec.proto].Remove(spec.spi.value);
   if (sa->outbound() == nullptr && sa->inbound() == nullptr) {  // was larval when inserted
     EraseFrom(&by_tuple_, TupleHash(spec), sa.get());
     EraseFrom(&by_acquire_seq_, spec.acquire_seq, sa.get());
@@ -199,9 +193,8 @@ void Sad::Remove(const std::shared_ptr<Sa>& sa) {
 }
 
 bool Sad::SpiTaken(uint8_t proto, Spi spi) const {
-  return by_spi_.Find(SpiHash(spi), [&](const Sa* sa) {
-    return sa->spec().spi == spi && sa->spec().proto == proto;
-  }) != nullptr;
+  const auto of_proto = spis_.find(proto);
+  return of_proto != spis_.end() && of_proto->second.Has(spi.value);
 }
 
 std::vector<std::shared_ptr<Sa>> Sad::List() const {

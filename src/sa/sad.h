@@ -14,6 +14,7 @@
 #include "base/rcu_hash.h"
 #include "net/flow_key.h"
 #include "sa/sa.h"
+#include "sa/spi_set.h"
 
 namespace cygnet {
 
@@ -172,10 +173,6 @@ class Sad {
   template <typename Fits>
   std::shared_ptr<Sa> FindNewest(const SaId& id, Fits fits) const;
   void CountChoosy(const Sa& sa, uint32_t change);
-  struct SpiHashOf {
-    uint64_t operator()(const Sa& sa) const { return SpiHash(sa.spec().spi); }
-  };
-  static uint64_t SpiHash(Spi spi) { return SeededHash(spi.value, 0); }
   using ByHash = std::unordered_multimap<uint64_t, const Sa*>;
   template <typename Index, typename Key>
   static void EraseFrom(Index* index, const Key& key, const Sa* sa) {
@@ -210,9 +207,9 @@ class Sad {
   RcuHash<Sa, OutboundHashOf> outbound_;
   RcuHash<Sa, NumberHashOf> numbered_;  // IndexByNumber
   NumberedMap<std::shared_ptr<Sa>> by_number_;
-  // Further indexes of by_number_: SAs with an SPI; larval states by tuple; larval states made by
-  // an ACQUIRE.
-  RcuHash<Sa, SpiHashOf> by_spi_;
+  // Of by_number_: the SPIs of each protocol; larval states by tuple; larval states made by an
+  // ACQUIRE.
+  std::unordered_map<uint8_t, SpiSet> spis_;
   ByHash by_tuple_;
   ByHash by_acquire_seq_;
   std::atomic<uint32_t> of_one_cpu_{0};     // SAs that packets of one CPU alone may use
