@@ -21,7 +21,7 @@ void Ledger::Placed(PlacementEntry& entry) {
 
 void Ledger::Restore(const PlacementEntry& entry) {
   placements_.push_back(
-      {.time_ms = entry.time_ms, .half = ShortHalf(entry.half), .words = Shared(entry)});
+      {.time_ms = entry.time_ms, .words = Shared(entry), .half = ShortHalf(entry.half)});
   if (placements_.size() <= kMaxPlacements) return;
   placements_.pop_front();
   ++dropped_;
@@ -79,8 +79,8 @@ uint32_t Ledger::HolderNumber(std::string_view name, std::string_view kind,
 
 Result<uint64_t> Ledger::KeyGiven(const SaHalf& half, std::string_view holder,
                                   std::string_view kind, std::string_view identity) {
-  Held key{.half = ShortHalf(half),
-           .from_ms = clock_->WallMs(),
+  Held key{.from_ms = clock_->WallMs(),
+           .half = ShortHalf(half),
            .holder = HolderNumber(holder, kind, identity)};
   const uint64_t number = next_number_++;
   const KeyEntry& entry = Shown(KeyOf(key));

@@ -82,10 +82,11 @@ class Ledger {
   };
   // A key that is held now. There may be many.
   struct Held {
-    ShortHalf half;
     uint64_t from_ms = 0;
+    ShortHalf half;
     uint32_t holder = 0;
   };
+  static_assert(sizeof(Held) == 32);
   // What many entries have in common: as in PlacementEntry.
   struct Words {
     std::string requested;
@@ -100,9 +101,10 @@ class Ledger {
   };
   struct Placement {
     uint64_t time_ms = 0;
-    ShortHalf half;
     std::shared_ptr<const Words> words;
+    ShortHalf half;
   };
+  static_assert(sizeof(Placement) <= 48);
   static constexpr std::size_t kRecentWords = 16;
   std::shared_ptr<const Words> Shared(const PlacementEntry& entry);
   static PlacementEntry EntryOf(const Placement& placement);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 namespace cygnet {
 namespace {
 
@@ -15,7 +17,14 @@ TEST(ShortHalfTest, GivesBackTheWholeName) {
                       .proto = 50,
                       .reqid = Reqid(8),
                       .half = Half::kInbound};
-    EXPECT_EQ(ShortHalf(half).Whole(), half) << address;
+    ShortHalf first(half);
+    EXPECT_EQ(first.Whole(), half) << address;
+    ShortHalf second(std::move(first));
+    EXPECT_EQ(second.Whole(), half) << address;
+    second = ShortHalf(SaHalf());
+    EXPECT_EQ(second.Whole(), SaHalf()) << address;
+    second = ShortHalf(half);
+    EXPECT_EQ(second.Whole(), half) << address;
   }
   EXPECT_EQ(ShortHalf().Whole(), SaHalf());
 }
