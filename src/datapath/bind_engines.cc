@@ -3,21 +3,19 @@
 #include <string>
 #include <utility>
 
-#include "base/huge_memory.h"
 #include "esp/crypto_jobs.h"
 
 namespace cygnet {
 namespace {
 
-Result<std::shared_ptr<CryptoSession>> GiveToEngine(uint32_t engine, const SessionParams& params,
-                                                    const HalfToBind& it) {
+Result<SharedSession> GiveToEngine(uint32_t engine, const SessionParams& params,
+                                   const HalfToBind& it) {
   CryptoEngine& holder = *it.inputs.engines->engine(engine);
-  const std::shared_ptr<KeyObserver> keys = it.inputs.keys;
+  const std::shared_ptr<KeyObserver>& keys = it.inputs.keys;
   if (keys == nullptr) {
     auto session = holder.CreateSession(params);
     if (!session) return session.error();
-    return std::shared_ptr<CryptoSession>(session->release(), std::default_delete<CryptoSession>{},
-                                          SlabAllocator<CryptoSession>{});
+    return SharedSession(*std::move(session));
   }
   const auto key = keys->GiveToEngine(engine, it.spec, it.half);
   if (!key) {
@@ -29,13 +27,7 @@ Result<std::shared_ptr<CryptoSession>> GiveToEngine(uint32_t engine, const Sessi
     keys->NotTaken(*key, session.error().message);
     return session.error();
   }
-  return std::shared_ptr<CryptoSession>(
-      session->release(),
-      [keys, number = *key](CryptoSession* last) {
-        delete last;
-        keys->Erased(number);
-      },
-      SlabAllocator<CryptoSession>{});
+  return SharedSession(*std::move(session), keys, *key);
 }
 
 Result<EngineSession> ShadowSessionFor(CryptoDirection direction, const HalfToBind& it,

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "crypto/crypto_engine.h"
+#include "datapath/shared_session.h"
 #include "sa/replay_window.h"
 
 namespace cygnet {
@@ -13,7 +13,7 @@ namespace cygnet {
 // A session and its engine's number in the EngineSet. Successive bindings of one half share the
 // session; the last of them frees the key schedule.
 struct EngineSession {
-  std::shared_ptr<CryptoSession> session;
+  SharedSession session;
   uint8_t engine = 0;
 };
 

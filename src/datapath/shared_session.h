@@ -1,0 +1,66 @@
+// SharedSession: owns a session of an engine together with others: successive bindings of one half
+// of an SA. The last owner has the key schedule wiped and tells the observer of keys. As
+// std::shared_ptr, whose counts and deleter would take 48 bytes of each SA.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "base/huge_memory.h"
+#include "crypto/crypto_engine.h"
+
+namespace cygnet {
+
+class KeyObserver;
+
+// Copies may be made and destroyed by any thread.
+class SharedSession {
+ public:
+  SharedSession() = default;
+  SharedSession(std::nullptr_t) {}                       // NOLINT: as a shared pointer
+  SharedSession(std::unique_ptr<CryptoSession> session)  // NOLINT: as a shared pointer
+      : SharedSession(std::move(session), nullptr, 0) {}
+  // `keys`: is told when the key schedule is gone, that the key of this number has ended; nullptr:
+  // nobody is.
+  SharedSession(std::unique_ptr<CryptoSession> session, const std::shared_ptr<KeyObserver>& keys,
+                uint64_t key);
+  SharedSession(const SharedSession& other) : session_(other.session_), owners_(other.owners_) {
+    if (owners_ != nullptr) owners_->count.fetch_add(1, std::memory_order_relaxed);
+  }
+  SharedSession(SharedSession&& other) noexcept { Swap(&other); }
+  SharedSession& operator=(SharedSession other) noexcept {
+    Swap(&other);
+    return *this;
+  }
+  ~SharedSession() {
+    if (owners_ != nullptr && owners_->count.fetch_sub(1, std::memory_order_acq_rel) == 1) End();
+  }
+
+  CryptoSession* get() const { return session_; }
+  void reset() { *this = nullptr; }
+  friend bool operator==(const SharedSession& a, const SharedSession& b) {
+    return a.session_ == b.session_;
+  }
+  friend bool operator==(const SharedSession& a, std::nullptr_t) { return a.session_ == nullptr; }
+
+ private:
+  struct Owners : FromSlab<Owners> {
+    std::atomic<uint32_t> count{1};
+    uint32_t observer = 0;  // its seat (shared_session.cc)
+    uint64_t key = 0;
+  };
+  static_assert(sizeof(Owners) == 16);
+
+  void Swap(SharedSession* other) noexcept {
+    std::swap(session_, other->session_);
+    std::swap(owners_, other->owners_);
+  }
+  void End() noexcept;
+
+  CryptoSession* session_ = nullptr;
+  Owners* owners_ = nullptr;
+};
+
+}  // namespace cygnet
