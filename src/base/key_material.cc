@@ -19,7 +19,8 @@ namespace {
 // Few slot sizes, because nearly every key is short. A key longer than kMaxBytes is a bug (none
 // exists today).
 constexpr std::size_t kSizeBytes = 2;
-constexpr std::array<std::size_t, 5> kSlots = {32, 48, 64, 80, KeyMaterial::kMaxBytes + 16};
+// The smallest have room for the size and a key of 16 or 32 bytes with its salt of 4.
+constexpr std::array<std::size_t, 5> kSlots = {24, 40, 56, 72, KeyMaterial::kMaxBytes + 16};
 constexpr std::size_t kArenaBytes = 64 * 1024;
 
 // Index in kSlots.
@@ -49,7 +50,7 @@ class LockedArena {
   }
 
  private:
-  // A free slot has the next one at its end.
+  // A free slot has the next one at its end, over what was wiped.
   uint8_t* LinkOf(uint8_t* slot) const { return slot + slot_ - sizeof(free_); }
   void Link(uint8_t* slot) {
     std::memcpy(LinkOf(slot), &free_, sizeof(free_));
