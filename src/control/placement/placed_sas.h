@@ -65,11 +65,12 @@ struct PlacedHalf : FromSlab<PlacedHalf> {
   };
   const Rare& rare() const {
     static const Rare nothing;
-    return rare_ != nullptr ? *rare_ : nothing;
+    return more_ != nullptr && more_->rare != nullptr ? *more_->rare : nothing;
   }
   Rare* MakeRare() {
-    if (rare_ == nullptr) rare_ = std::make_unique<Rare>();
-    return rare_.get();
+    std::unique_ptr<Rare>& rare = MakeMore()->rare;
+    if (rare == nullptr) rare = std::make_unique<Rare>();
+    return rare.get();
   }
   void SetNotVerified(std::string why) {
     if (why != rare().not_verified.str()) MakeRare()->not_verified = std::move(why);
@@ -92,7 +93,18 @@ struct PlacedHalf : FromSlab<PlacedHalf> {
   bool Wants(int32_t ifindex) const { return request.ifindex == 0 || request.ifindex == ifindex; }
 
  private:
-  std::unique_ptr<Rare> rare_;
+  friend class PlacedSa;
+  // One pointer for what few have.
+  struct More : FromSlab<More> {
+    std::unique_ptr<Rare> rare;
+    std::unique_ptr<PlacedHalf> second;  // the SA's inbound half, if this is its outbound one
+  };
+  More* MakeMore() {
+    if (more_ == nullptr) more_ = std::make_unique<More>();
+    return more_.get();
+  }
+  PlacedHalf* second() const { return more_ != nullptr ? more_->second.get() : nullptr; }
+  std::unique_ptr<More> more_;
 };
 static_assert(sizeof(PlacedHalf) == 32);
 
@@ -106,24 +118,23 @@ class PlacedSa {
   bool has(Half h) const { return half(h).binding != nullptr; }
   // REQUIRES: the SA has such a half, and of two halves the outbound one comes first.
   PlacedHalf& Make(Half h) {
-    if (IsSecond(h)) second_ = std::make_unique<PlacedHalf>();
+    if (IsSecond(h)) first_.MakeMore()->second = std::make_unique<PlacedHalf>();
     return made(h);
   }
   // To change it. REQUIRES: it was made.
-  PlacedHalf& made(Half h) { return IsSecond(h) ? *second_ : first_; }
+  PlacedHalf& made(Half h) { return IsSecond(h) ? *first_.second() : first_; }
   // To read it: one without a binding if it has none.
   const PlacedHalf& half(Half h) const {
     static const PlacedHalf none;
-    if (IsSecond(h)) return second_ != nullptr ? *second_ : none;
-    return HasHalf(*sa, h) ? first_ : none;
+    const PlacedHalf* const row = IsSecond(h) ? first_.second() : &first_;
+    return row != nullptr && HasHalf(*sa, h) ? *row : none;
   }
 
  private:
   bool IsSecond(Half h) const { return IsInbound(h) && sa->outbound() != nullptr; }
   PlacedHalf first_;
-  std::unique_ptr<PlacedHalf> second_;
 };
-static_assert(sizeof(PlacedSa) == 56);
+static_assert(sizeof(PlacedSa) == 48);
 
 // True for a reason that ends when the device is back.
 bool IsAwayReason(ReasonCode code);
