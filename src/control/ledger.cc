@@ -20,11 +20,17 @@ void Ledger::Placed(PlacementEntry& entry) {
 }
 
 void Ledger::Restore(const PlacementEntry& entry) {
-  placements_.push_back(
-      {.time_ms = entry.time_ms, .words = Shared(entry), .half = ShortHalf(entry.half)});
+  const uint32_t words = Shared(entry);
+  ++words_[words].placements;
+  placements_.push_back({.time_ms = entry.time_ms, .half = ShortHalf(entry.half), .words = words});
   if (placements_.size() <= kMaxPlacements) return;
+  const uint32_t oldest = placements_.front().words;
   placements_.pop_front();
   ++dropped_;
+  if (--words_[oldest].placements > 0) return;
+  words_[oldest].words = {};
+  free_words_.push_back(oldest);
+  std::erase(recent_, oldest);
 }
 
 bool Ledger::Words::AreThoseOf(const PlacementEntry& entry) const {
@@ -34,24 +40,32 @@ bool Ledger::Words::AreThoseOf(const PlacementEntry& entry) const {
 }
 
 // Thousands of SAs are placed in the same words, so entries share those used last.
-std::shared_ptr<const Ledger::Words> Ledger::Shared(const PlacementEntry& entry) {
-  for (const auto& recent : recent_) {
-    if (recent->AreThoseOf(entry)) return recent;
+uint32_t Ledger::Shared(const PlacementEntry& entry) {
+  for (const uint32_t recent : recent_) {
+    if (words_[recent].words.AreThoseOf(entry)) return recent;
   }
-  recent_.push_front(std::make_shared<const Words>(Words{.requested = entry.requested,
-                                                         .requested_by = entry.requested_by,
-                                                         .effective = entry.effective,
-                                                         .where = entry.where,
-                                                         .reason = entry.reason,
-                                                         .explanation = entry.explanation,
-                                                         .simulated = entry.simulated,
-                                                         .really = entry.really}));
+  auto index = static_cast<uint32_t>(words_.size());
+  if (free_words_.empty()) {
+    words_.emplace_back();
+  } else {
+    index = free_words_.back();
+    free_words_.pop_back();
+  }
+  words_[index].words = {.requested = entry.requested,
+                         .requested_by = entry.requested_by,
+                         .effective = entry.effective,
+                         .where = entry.where,
+                         .reason = entry.reason,
+                         .explanation = entry.explanation,
+                         .simulated = entry.simulated,
+                         .really = entry.really};
+  recent_.push_front(index);
   if (recent_.size() > kRecentWords) recent_.pop_back();
-  return recent_.front();
+  return index;
 }
 
-PlacementEntry Ledger::EntryOf(const Placement& placement) {
-  const Words& words = *placement.words;
+PlacementEntry Ledger::EntryOf(const Placement& placement) const {
+  const Words& words = words_[placement.words].words;
   return {.time_ms = placement.time_ms,
           .half = placement.half.Whole(),
           .requested = words.requested,
@@ -174,7 +188,8 @@ LedgerReport Ledger::Report(const LedgerQuery& query) const {
   if (!query.only_current) {
     for (const Key& key : ended_) add_key(EntryOf(key));
     for (const Placement& placement : placements_) {
-      const bool by_holder = !query.holder.has_value() || *query.holder == placement.words->where;
+      const bool by_holder =
+          !query.holder.has_value() || *query.holder == words_[placement.words].words.where;
       if (by_holder && Fits(query, placement.half.Whole())) {
         report.placements.push_back(EntryOf(placement));
       }

@@ -101,13 +101,17 @@ class Ledger {
   };
   struct Placement {
     uint64_t time_ms = 0;
-    std::shared_ptr<const Words> words;
     ShortHalf half;
+    uint32_t words = 0;  // index in words_
   };
-  static_assert(sizeof(Placement) <= 48);
+  static_assert(sizeof(Placement) == 32);
+  struct SharedWords {
+    Words words;
+    uint32_t placements = 0;  // that have them; 0: free
+  };
   static constexpr std::size_t kRecentWords = 16;
-  std::shared_ptr<const Words> Shared(const PlacementEntry& entry);
-  static PlacementEntry EntryOf(const Placement& placement);
+  uint32_t Shared(const PlacementEntry& entry);
+  PlacementEntry EntryOf(const Placement& placement) const;
   uint32_t HolderNumber(std::string_view name, std::string_view kind, std::string_view identity);
   const KeyEntry& Shown(const Key& key);
   KeyEntry EntryOf(const Key& key) const;
@@ -122,7 +126,9 @@ class Ledger {
   KeyEntry shown_;
   std::optional<uint32_t> shown_holder_;  // whose words `shown_` has
   std::deque<Placement> placements_;
-  std::deque<std::shared_ptr<const Words>> recent_;  // newest first
+  std::deque<SharedWords> words_;
+  std::vector<uint32_t> free_words_;
+  std::deque<uint32_t> recent_;  // of words_, newest first
   std::deque<Key> ended_;
   NumberedMap<Held> held_;
   uint64_t next_number_ = 1;
