@@ -3,6 +3,7 @@
 // later.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -34,6 +35,12 @@ struct SessionParams {
 class CryptoSession {
  public:
   virtual ~CryptoSession() = default;
+
+ private:
+  // Counted by datapath/shared_session.h. Members of an engine's session may begin behind it, so
+  // that it takes no memory of its own.
+  friend class SharedSession;
+  std::atomic<uint32_t> owners_{0};
 };
 
 // The data path's interface to an engine. One per thread, never shared.

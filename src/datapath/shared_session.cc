@@ -3,17 +3,18 @@
 #include <mutex>
 #include <vector>
 
+#include "base/check.h"
 #include "datapath/bind_half.h"
 
 namespace cygnet {
 namespace {
 
 // The observers of the sessions that exist: one in the daemon. A session has the number of a seat,
-// in four bytes, instead of a shared pointer.
+// in two bytes, instead of a shared pointer.
 class Observers {
  public:
   // The seat for one more session; 0: nobody observes it.
-  uint32_t Seat(const std::shared_ptr<KeyObserver>& keys) {
+  uint16_t Seat(const std::shared_ptr<KeyObserver>& keys) {
     if (keys == nullptr) return 0;
     const std::lock_guard lock(mutex_);
     std::size_t i = 0;
@@ -24,10 +25,11 @@ class Observers {
       seats_[i].keys = keys;
     }
     ++seats_[i].sessions;
-    return static_cast<uint32_t>(i + 1);
+    CYGNET_CHECK(i < 0xffff);
+    return static_cast<uint16_t>(i + 1);
   }
   // One session less. The observer of the last one is kept by the caller alone.
-  std::shared_ptr<KeyObserver> Leave(uint32_t seat) {
+  std::shared_ptr<KeyObserver> Leave(uint16_t seat) {
     if (seat == 0) return nullptr;
     const std::lock_guard lock(mutex_);
     auto& [keys, sessions] = seats_[seat - 1];
@@ -53,18 +55,20 @@ Observers& AllObservers() {
 SharedSession::SharedSession(std::unique_ptr<CryptoSession> session,
                              const std::shared_ptr<KeyObserver>& keys, uint64_t key) {
   if (session == nullptr) return;
-  owners_ = new Owners;
-  owners_->observer = AllObservers().Seat(keys);
-  owners_->key = key;
+  observer_ = AllObservers().Seat(keys);
+  CYGNET_CHECK(key >> 48 == 0);
+  for (std::size_t i = 0; i < key_.size(); ++i) key_[i] = static_cast<uint16_t>(key >> 16 * i);
   session_ = session.release();
+  session_->owners_.store(1, std::memory_order_relaxed);
 }
 
 // The observer is told after the key schedule is gone.
 void SharedSession::End() noexcept {
   delete session_;
-  const auto keys = AllObservers().Leave(owners_->observer);
-  if (keys != nullptr) keys->Erased(owners_->key);
-  delete owners_;
+  const auto keys = AllObservers().Leave(observer_);
+  uint64_t key = 0;
+  for (std::size_t i = 0; i < key_.size(); ++i) key |= uint64_t{key_[i]} << 16 * i;
+  if (keys != nullptr) keys->Erased(key);
 }
 
 }  // namespace cygnet

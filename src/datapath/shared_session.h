@@ -1,14 +1,15 @@
 // SharedSession: owns a session of an engine together with others: successive bindings of one half
 // of an SA. The last owner has the key schedule wiped and tells the observer of keys. As
-// std::shared_ptr, whose counts and deleter would take 48 bytes of each SA.
+// std::shared_ptr, whose counts and deleter would take 48 bytes of each SA: the session has the
+// count itself.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <utility>
 
-#include "base/huge_memory.h"
 #include "crypto/crypto_engine.h"
 
 namespace cygnet {
@@ -26,8 +27,9 @@ class SharedSession {
   // nobody is.
   SharedSession(std::unique_ptr<CryptoSession> session, const std::shared_ptr<KeyObserver>& keys,
                 uint64_t key);
-  SharedSession(const SharedSession& other) : session_(other.session_), owners_(other.owners_) {
-    if (owners_ != nullptr) owners_->count.fetch_add(1, std::memory_order_relaxed);
+  SharedSession(const SharedSession& other)
+      : session_(other.session_), key_(other.key_), observer_(other.observer_) {
+    if (session_ != nullptr) session_->owners_.fetch_add(1, std::memory_order_relaxed);
   }
   SharedSession(SharedSession&& other) noexcept { Swap(&other); }
   SharedSession& operator=(SharedSession other) noexcept {
@@ -35,7 +37,8 @@ class SharedSession {
     return *this;
   }
   ~SharedSession() {
-    if (owners_ != nullptr && owners_->count.fetch_sub(1, std::memory_order_acq_rel) == 1) End();
+    if (session_ == nullptr) return;
+    if (session_->owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) End();
   }
 
   CryptoSession* get() const { return session_; }
@@ -46,21 +49,19 @@ class SharedSession {
   friend bool operator==(const SharedSession& a, std::nullptr_t) { return a.session_ == nullptr; }
 
  private:
-  struct Owners : FromSlab<Owners> {
-    std::atomic<uint32_t> count{1};
-    uint32_t observer = 0;  // its seat (shared_session.cc)
-    uint64_t key = 0;
-  };
-  static_assert(sizeof(Owners) == 16);
-
   void Swap(SharedSession* other) noexcept {
     std::swap(session_, other->session_);
-    std::swap(owners_, other->owners_);
+    std::swap(key_, other->key_);
+    std::swap(observer_, other->observer_);
   }
   void End() noexcept;
 
   CryptoSession* session_ = nullptr;
-  Owners* owners_ = nullptr;
+  // What its last owner tells, and whom: the number of the key, and the observer's seat
+  // (shared_session.cc).
+  std::array<uint16_t, 3> key_{};
+  uint16_t observer_ = 0;
 };
+static_assert(sizeof(SharedSession) == 16);
 
 }  // namespace cygnet

@@ -21,10 +21,10 @@ struct GcmKey {
   uint8_t rounds;
   uint8_t icv_bytes;
   bool seals;
-  uint8_t unused[5];
+  uint8_t unused;
   uint8_t powers[8 * 16];  // of the hash key H: H^8 … H^1
 };
-static_assert(sizeof(GcmKey) == 136, "round keys follow without a gap");
+static_assert(sizeof(GcmKey) == 132, "round keys follow without a gap");
 
 // J0 or AAD, six blocks of text and the lengths: eight powers are enough for a short packet.
 inline constexpr unsigned kMaxText = 96;
