@@ -47,9 +47,7 @@ const FlowDecision* FlowDecider::Usual(const PolicyMatch& match, uint64_t genera
   // Policies of sockets decide before the SPD does.
   if (match.second != nullptr || !match.any() || !path_->socket_policies.Empty()) return nullptr;
   const FlowDecision* usual = of_policies_.Find(match.first, generation);
-  if (usual == nullptr) usual = of_policies_.Adopt(match.first, generation);
-  if (usual == nullptr) return nullptr;
-  warm_up_->CountNewFlow();
+  if (usual != nullptr) warm_up_->CountNewFlow();
   return usual;
 }
 

@@ -226,10 +226,12 @@ void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* c
   std::array<PolicyMatch, kMaxBatch> matches;
   for (std::size_t i = 0; i < fresh.size(); ++i) flows[i] = &fresh[i]->key;
   path.spd.Lookup(PolicyDirection::kOut, std::span(flows).first(fresh.size()), ifindex, matches);
+  // A usual decision needs the first line; a look for SAs the policy's template.
+  const bool many_sas = path.sad.reachable() > kManySas;
   for (std::size_t i = 0; i < fresh.size(); ++i) {
-    if (matches[i].any()) PrefetchLines(matches[i].first, 3);  // with its template
+    if (matches[i].any()) PrefetchLines(matches[i].first, many_sas ? 3 : 1);
   }
-  if (path.sad.reachable() > kManySas) {
+  if (many_sas) {
     PrefetchAnswers(path.sad, std::span(flows).first(fresh.size()), matches);
   }
   const bool cpu_alone = HasCpuAlone(ctx);

@@ -16,10 +16,12 @@ namespace cygnet {
 // read come first, and the template after them.
 struct Policy {
   uint64_t number = 0;  // order of installation
-  uint64_t place = 0;   // order among policies of equal priority: the lowest is checked first
+  // Policies with the same ask for the same SAs (AskedSas); 0: it was not compared with others.
+  uint64_t asks = 0;
   std::atomic<uint64_t> use_time{0};  // last match, wall-clock seconds; 0 = never
   PolicySpec spec;
-  uint64_t add_time = 0;           // wall-clock seconds
+  uint64_t place = 0;     // order among policies of equal priority: the lowest is checked first
+  uint64_t add_time = 0;  // wall-clock seconds
   uint64_t soft_signalled_at = 0;  // control thread
 
   // Worker: updates the time of last use, which IKE daemons read as their idle clock.

@@ -151,6 +151,7 @@ bool Spd::PortsMightDecideOnce(PolicyDirection direction, const FlowKey& flow, i
 std::shared_ptr<Policy> Spd::Link(PolicySpec spec, uint64_t now, std::optional<uint64_t> place) {
   std::shared_ptr<Policy> policy = NewPolicy();
   spec.index = ChooseIndex(spec);
+  policy->asks = asked_.NumberOf(spec);
   policy->spec = std::move(spec);
   policy->add_time = now;
   policy->number = next_number_++;
@@ -242,6 +243,7 @@ std::shared_ptr<Policy> Spd::SetUnmet(const std::shared_ptr<Policy>& old, bool u
 std::shared_ptr<Policy> Spd::Exchange(const std::shared_ptr<Policy>& old, PolicySpec next) {
   const std::shared_ptr<Policy> keep = old;
   std::shared_ptr<Policy> policy = NewPolicy();
+  policy->asks = asked_.NumberOf(next);
   policy->spec = std::move(next);
   policy->number = keep->number;
   policy->place = keep->place;

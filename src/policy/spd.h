@@ -16,6 +16,7 @@
 #include "base/quiescence.h"
 #include "base/rcu_hash.h"
 #include "net/flow_key.h"
+#include "policy/asked_sas.h"
 #include "policy/kernel_order.h"
 #include "policy/policy.h"
 #include "policy/policy_index.h"
@@ -166,6 +167,7 @@ class Spd {
   // Number of policies of one direction, type and priority in each of the kernel's lists.
   std::unordered_map<uint64_t, PeerCounts> peers_;
   uint64_t next_number_ = 1;
+  AskedSas asked_;
   uint32_t index_counter_ = 0;
 };
 

@@ -52,6 +52,24 @@ TEST_F(SpdTest, PolicyOrDefaultEndsIdleness) {
   EXPECT_EQ(spd_.DefaultAction(kIn), PolicyAction::kAllow);
 }
 
+// A policy that is exchanged for one with other templates asks for other SAs, and so does one that
+// blocks from then on.
+TEST_F(SpdTest, EachPolicyKnowsWhatItAsksFor) {
+  const auto first = Add(1, PolicyAction::kAllow, PolicyType::kMain, true);
+  PolicySpec neighbour = first->spec;
+  neighbour.selector.dport = 443;
+  neighbour.selector.dport_mask = 0xffff;
+  const auto second = spd_.Insert(std::move(neighbour), 5);
+  EXPECT_EQ(second->asks, first->asks);
+  const auto amended = spd_.Amend(second, {test::TemplateFor({.reqid = 99})});
+  EXPECT_NE(amended->asks, first->asks);
+  const auto unmet = spd_.SetUnmet(first, true);
+  EXPECT_NE(unmet->asks, second->asks);
+  PolicySpec back = unmet->spec;
+  back.unmet = false;
+  EXPECT_EQ(spd_.Replace(unmet, std::move(back), 6)->asks, second->asks);
+}
+
 TEST_F(SpdTest, LowestPriorityNumberWinsWhateverThePrefix) {
   spd_.Insert(MakePolicy(kOut, "10.1.0.1", "10.2.0.1", {}, PolicyAction::kAllow, 10), 0);
   const auto wide =
