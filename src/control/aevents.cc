@@ -57,8 +57,13 @@ Status RestoreReplay(const Sa& sa, const ReplayState& replay) {
 
 void Aevents::Follow(const Sa& sa, const AeventDefaults& defaults) {
   NoteTime(sa.number, defaults);
-  const SaRare& own = *sa.spec().rare;
-  if (own.replay_max_diff || own.replay_max_age) Keep(sa, Begin(sa, since_.back()));
+  // The shared time is exact enough for the slice of the defaults (NoteTime), not for a shorter
+  // one.
+  const uint32_t own_age = sa.spec().rare->replay_max_age.value_or(0);
+  if (own_age == 0 || own_age >= defaults.max_age) return;
+  Watch watch = Begin(sa, since_.back());
+  watch.reported_at_ns = clock_.MonotonicNs();
+  Keep(sa, watch);
 }
 
 // SAs that are followed within an eighth of a slice share one time: a timer may fire that much
@@ -104,7 +109,7 @@ Aevents::Watch Aevents::WatchOf(const Sa& sa) const {
 
 void Aevents::Continue(const Sa& from, const Sa& to) {
   Watch watch = WatchOf(from);
-  watch.reported_at_ns = WatchOf(to).reported_at_ns;
+  watch.reported_at_ns = clock_.MonotonicNs();
   Keep(to, watch);
 }
 

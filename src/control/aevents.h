@@ -4,10 +4,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
-#include "base/numbered_map.h"
 #include "control/announcer.h"
 #include "requests/xfrm_control.h"
 #include "sa/sa.h"
@@ -64,8 +64,9 @@ class Aevents {
   const Announcer& announcer_;
   const Clock& clock_;
   // By the SA's number. Most SAs have none: nothing was reported of them yet, and their thresholds
-  // are the defaults of the time when they were followed.
-  NumberedMap<Watch> watched_;
+  // are their own, or the defaults of the time when they were followed. The first reports come in
+  // any order.
+  std::unordered_map<uint64_t, Watch> watched_;
   std::vector<Since> since_;  // by number
 };
 

@@ -82,6 +82,25 @@ TEST_F(AeventsTest, ManySasOfManyTimesAreOfTheAgeThatTheyHad) {
   EXPECT_THAT(listener_.causes, testing::SizeIs(96)) << "all but those of the last second";
 }
 
+// The time that SAs share is not exact enough for a slice of its own.
+TEST_F(AeventsTest, ATimerOfItsOwnBeginsWithTheSa) {
+  aevents_.Follow(*MakeSa(1), {.max_diff = 0, .max_age = 600});
+  clock_.monotonic_ns += 7'000'000'000;
+  SaSpec spec = test::MakeSpec();
+  spec.rare.Change()->replay_max_age = 10;
+  const auto sa = MakeSharedSa(std::move(spec), clock_.WallSeconds(), uint64_t{1});
+  sa->number = 2;
+  aevents_.Follow(*sa, {.max_diff = 0, .max_age = 600});
+  EXPECT_EQ(aevents_.View(sa).max_age, 10u);
+  (void)sa->outbound()->sequence.Reserve(1);
+  clock_.monotonic_ns += 999'000'000;
+  aevents_.Check(sa, clock_.monotonic_ns);
+  EXPECT_TRUE(listener_.causes.empty());
+  clock_.monotonic_ns += 1'000'000;
+  aevents_.Check(sa, clock_.monotonic_ns);
+  EXPECT_EQ(listener_.causes, std::vector{AeventCause::kTimer});
+}
+
 TEST_F(AeventsTest, SaThatMovedGoesOnWhereTheOldOneStopped) {
   const auto from = MakeSa(1);
   const auto to = MakeSa(2);

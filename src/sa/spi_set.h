@@ -36,7 +36,7 @@ class SpiSet {
     Free(IndexOf(spi));
     if (--used_ == 0) std::vector<uint32_t>().swap(slots_);
   }
-  bool Has(uint32_t spi) const { return used_ != 0 && slots_[IndexOf(spi)] == spi; }
+  bool Has(uint32_t spi) const { return spi != 0 && used_ != 0 && slots_[IndexOf(spi)] == spi; }
 
  private:
   static constexpr std::size_t kFirstSlots = 16;

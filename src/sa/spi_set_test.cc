@@ -11,11 +11,14 @@ namespace {
 TEST(SpiSetTest, HoldsEachAsOftenAsItWasAdded) {
   SpiSet spis;
   EXPECT_FALSE(spis.Has(0x100));
+  EXPECT_FALSE(spis.Has(0));
   spis.Add(0x100);
   spis.Add(0x100);
   spis.Add(0x100);
   spis.Remove(0x100);
   spis.Remove(0x100);
+  EXPECT_FALSE(spis.Has(0)) << "no SPI";
+  spis.Remove(0);
   EXPECT_TRUE(spis.Has(0x100));
   EXPECT_FALSE(spis.Has(0x101));
   spis.Remove(0x100);
