@@ -57,20 +57,22 @@ class PlainFlows {
     // The policies that note their use, then nullptr.
     std::array<Policy*, 3> used{};
 
-    // False: the decision has more policies than fit.
-    bool SetUsed(const FlowDecision& decision) {
+    // True: its policies fit in `used`.
+    static bool Holds(const FlowDecision& decision) {
+      return decision.policy == nullptr || decision.second == nullptr ||
+             decision.forward.first == nullptr || decision.forward.second == nullptr;
+    }
+    // REQUIRES: Holds(decision).
+    void SetUsed(const FlowDecision& decision) {
       used[0] = decision.policy;
       used[1] = nullptr;
       used[2] = nullptr;
-      if (decision.second == nullptr && !decision.forward.any()) return true;  // nearly always
+      if (decision.second == nullptr && !decision.forward.any()) return;  // nearly always
       std::size_t n = 0;
       for (Policy* policy :
            {decision.policy, decision.second, decision.forward.first, decision.forward.second}) {
-        if (policy == nullptr) continue;
-        if (n == used.size()) return false;
-        used[n++] = policy;
+        if (policy != nullptr) used[n++] = policy;
       }
-      return true;
     }
     void CountUse(uint64_t now) const {
       for (Policy* policy : used) {
@@ -105,11 +107,9 @@ class PlainFlows {
   // policies than an entry. `generation`: from before the decision.
   const Entry* Store(uint32_t place, const Name& name, uint64_t generation,
                      const FlowDecision& decision) {
+    if (!Entry::Holds(decision)) return nullptr;
     Entry* const entry = PlaceFor(&sets_[place & mask_], name, generation);
-    if (!entry->SetUsed(decision)) {
-      entry->generation = 0;
-      return nullptr;
-    }
+    entry->SetUsed(decision);
     entry->name = name;
     entry->generation = generation;
     entry->sa = decision.chain.sas[0];

@@ -111,6 +111,9 @@ TEST(PlainFlowsTest, ADecisionOfMorePoliciesIsNotKept) {
   const Name name(Flow(1), 0);
   EXPECT_EQ(flows.Store(name.Place(), name, 1, decision), nullptr);
   EXPECT_EQ(Find(flows, name, 1), nullptr);
+  flows.Note(name.Place(), name, 1);
+  EXPECT_EQ(flows.Store(name.Place(), name, 1, decision), nullptr);
+  EXPECT_NE(Find(flows, name, 1), nullptr) << "it is noted still";
 }
 
 }  // namespace
