@@ -199,6 +199,26 @@ TEST(EncapsulateTest, PaddingOfEveryLength) {
   }
 }
 
+TEST(EncapsulateTest, TransportPadsEveryLengthAndKeepsTheHeader) {
+  const auto sa = test::MakeSa({.mode = SaMode::kTransport});
+  for (std::size_t n = 0; n < 9; ++n) {
+    const Bytes ip = test::Udp({.tos = 0xb9, .dont_fragment = true, .id = 0xfffe}, 1, 2, Pattern(n));
+    const Bytes l3 = L3(Encapsulate(*sa, ip));
+    const std::size_t pad = (4 - (ip.size() - 20 + 2) % 4) % 4;
+    ASSERT_EQ(l3.size(), ip.size() + 16 + pad + 2 + 16) << n;
+    EXPECT_EQ(l3[l3.size() - 18], pad);
+    EXPECT_EQ(l3[l3.size() - 17], kProtoUdp);
+    Bytes header(ip.begin(), ip.begin() + 20);
+    test::Put16(&header, 2, static_cast<uint32_t>(l3.size()));
+    header[9] = kProtoEsp;
+    test::Put16(&header, 10, 0);
+    test::Put16(&header, 10, test::NaiveChecksum(header));
+    EXPECT_EQ(Bytes(l3.begin(), l3.begin() + 20), header) << n;
+    EXPECT_EQ(Bytes(l3.begin() + 36, l3.begin() + 36 + static_cast<std::ptrdiff_t>(ip.size()) - 20),
+              Bytes(ip.begin() + 20, ip.end()));
+  }
+}
+
 TEST(EncapsulateTest, SequenceNumberAndIvOf64Bits) {
   const Built built = Encapsulate(*test::MakeSa({.flags = kSaFlagEsn}), test::Udp({}, 1, 2, {}),
                                   0x11223344'55667788);
@@ -316,37 +336,50 @@ TEST(EncapsulateTest, TransportRefusesFragmentsAndTheOtherFamily) {
 
 TEST(EncapsulateTest, EthernetPaddingIsCutOff) {
   const Bytes inner = test::Udp({}, 1, 2, Pattern(2));
-  EXPECT_EQ(Encapsulate(*test::MakeSa(), inner + Bytes(16, 0xee)).frame,
-            Encapsulate(*test::MakeSa(), inner).frame);
+  for (const SaMode mode : {SaMode::kTunnel, SaMode::kTransport}) {
+    const auto sa = test::MakeSa({.mode = mode});
+    EXPECT_EQ(Encapsulate(*sa, inner + Bytes(16, 0xee)).frame, Encapsulate(*sa, inner).frame);
+  }
 }
 
-TEST(EncapsulateTest, BufferWithoutRoomIsRefused) {
-  const auto sa = test::MakeSa();
+// By Encapsulate, and as one of many packets.
+void ExpectRoomIsNeeded(const Sa& sa, uint32_t front) {
   struct Case {
     uint32_t head;
     uint32_t cut_tail;
     DropReason reason;
   };
-  const uint32_t front = 20 + 16;
   for (const Case& c : {Case{front, 0, DropReason::kNone},
                         {front - 1, 0, DropReason::kOutNoRoom},
                         {kPacketHeadroom, 1, DropReason::kOutNoRoom}}) {
-    Packet* packet = test::MakePacket(&test::EspPools(), Frame(test::Udp({}, 1, 2, Pattern(2))));
-    const uint32_t capacity = packet->capacity;
-    std::memmove(packet->buffer + c.head, packet->data(), packet->length);
-    packet->head = c.head;
-    packet->SetCapacity(packet->head + packet->length + 3 + 2 + 16 - c.cut_tail);
-    const auto view = ParseIpPacket(packet->l3());
-    EXPECT_EQ(esp::Encapsulate(*sa->outbound(), *view, 1, 1500, packet), c.reason)
-        << c.head << " " << c.cut_tail;
-    packet->SetCapacity(capacity);
-    test::FreePacket(packet);
+    for (const bool alone : {false, true}) {
+      Packet* packet = test::MakePacket(&test::EspPools(), Frame(test::Udp({}, 1, 2, Pattern(2))));
+      const uint32_t capacity = packet->capacity;
+      std::memmove(packet->buffer + c.head, packet->data(), packet->length);
+      packet->head = c.head;
+      packet->l3_offset = kEthernetHeader;
+      packet->SetCapacity(packet->head + packet->length + 3 + 2 + 16 - c.cut_tail);
+      const auto ip = ParseIpPacket(packet->l3());
+      EXPECT_EQ(alone ? esp::Encapsulate(*sa.outbound(), *ip, 1, 1500, packet)
+                      : esp::Encapsulator(*sa.outbound(), 1500).Build(*ip, 1, packet),
+                c.reason)
+          << c.head << " " << c.cut_tail << " " << alone;
+      packet->SetCapacity(capacity);
+      test::FreePacket(packet);
+    }
   }
+}
+
+TEST(EncapsulateTest, BufferWithoutRoomIsRefused) {
+  ExpectRoomIsNeeded(*test::MakeSa(), 20 + 16);
+  ExpectRoomIsNeeded(*test::MakeSa({.mode = SaMode::kTransport}), 16);
 }
 
 TEST(EncapsulateTest, PacketThatWouldOutgrowIpIsRefused) {
   const Bytes inner = test::IpPacket({}, Pattern(65'500));
-  EXPECT_EQ(Encapsulate(*test::MakeSa(), inner).reason, DropReason::kOutTooBig);
+  for (const SaMode mode : {SaMode::kTunnel, SaMode::kTransport}) {
+    EXPECT_EQ(Encapsulate(*test::MakeSa({.mode = mode}), inner).reason, DropReason::kOutTooBig);
+  }
 }
 
 }  // namespace

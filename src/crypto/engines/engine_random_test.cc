@@ -67,7 +67,13 @@ TEST_P(RandomConformance, AgreesWithTheReferenceEngine) {
 TEST_P(RandomConformance, EveryLengthAgreesWithTheReferenceEngine) {
   constexpr std::size_t kEach = 1100;
   constexpr std::size_t kShort = 25;  // multiples of four, as in ESP, side by side
-  constexpr std::size_t kLengths = kEach + 4 * kShort;
+  constexpr std::size_t kMixed = kEach + 4 * kShort;
+  constexpr std::size_t kLong = 42;  // in steps, to 2048, which is what a kernel's tables serve
+  constexpr std::size_t kLengths = kMixed + kLong;
+  const auto length_of = [](std::size_t n) {
+    if (n >= kMixed) return 1064 + (n - kMixed) * 24;
+    return n < kEach ? n : (n - kEach) % kShort * 4;
+  };
   const auto reference = test::ReferenceHarness();
   for (const Suite& suite : Suites()) {
     if (suite.auth != nullptr || suite.icv_bytes != 16) continue;
@@ -77,8 +83,8 @@ TEST_P(RandomConformance, EveryLengthAgreesWithTheReferenceEngine) {
     const Sessions theirs = reference->MakeSessions(suite, keys);
     std::vector<EspBytes> plain;
     for (std::size_t n = 0; n < kLengths; ++n) {
-      const std::size_t length = n < kEach ? n : (n - kEach) % kShort * 4;
-      plain.emplace_back(suite, length, random_() % (kMaxShift + 1), EspBytes::Esn::kYes, &random_);
+      plain.emplace_back(suite, length_of(n), random_() % (kMaxShift + 1), EspBytes::Esn::kYes,
+                         &random_);
     }
     std::vector<EspBytes> a = plain;
     std::vector<EspBytes> b = plain;
@@ -108,7 +114,8 @@ TEST_P(RandomConformance, EveryLengthAgreesWithTheReferenceEngine) {
 // they are opened, every fifth is forged, and its neighbours must not suffer.
 TEST_P(RandomConformance, RunsOfOneLengthAgreeWithTheReferenceEngine) {
   constexpr std::size_t kEach = 120;  // then in steps, up to what a kernel's tables serve and more
-  constexpr std::size_t kLengths = kEach + 40;
+  constexpr std::size_t kLongest = 2049;
+  constexpr std::size_t kLengths = kEach + 40 + 3;  // the last three: to kLongest
   constexpr std::size_t kRun = 9;
   const auto reference = test::ReferenceHarness();
   for (const Suite& suite : Suites()) {
@@ -124,7 +131,10 @@ TEST_P(RandomConformance, RunsOfOneLengthAgreeWithTheReferenceEngine) {
     std::vector<EspBytes> plain;
     for (std::size_t n = 0; n < kLengths * kRun; ++n) {
       const std::size_t step = n / kRun;
-      const std::size_t length = step < kEach ? step : kEach + (step - kEach) * 51;
+      const std::size_t in_steps = kEach + (step - kEach) * 51;
+      const std::size_t length = step < kEach          ? step
+                                 : step < kLengths - 3 ? in_steps
+                                                       : kLongest + step + 1 - kLengths;
       plain.emplace_back(suite, length, random_() % (kMaxShift + 1), SomeEsn(&random_), &random_);
     }
     std::vector<EspBytes> a = plain;
