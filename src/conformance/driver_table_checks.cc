@@ -122,8 +122,8 @@ Outcome KeysAreCopied(DriverBench* b) {
   const auto refused = b->device().InstallSa({spec, Half::kOutbound, 0}, &handle);
   CONFORMANCE_REQUIRE(!refused.has_value(), "refused: " + refused->text);
   spec.aead.key.Wipe();
-  spec.cipher.key.Wipe();
-  spec.auth.key.Wipe();
+  spec.pair.Change()->cipher.key.Wipe();
+  spec.pair.Change()->auth.key.Wipe();
   std::vector<KeyMaterial> over;  // takes the same memory
   for (int i = 0; i < 64; ++i) over.emplace_back(std::vector<uint8_t>(36, 0xee));
   b->device().StartSa(handle);

@@ -73,14 +73,15 @@ SaSpec MakeSpec(const Choice& choice, const SampleOptions& o) {
     spec.encap = encap;
   }
   const bool aead = choice.auth == nullptr;
-  SaAlgorithm& encryption = aead ? spec.aead : spec.cipher;
+  SaAlgorithm& encryption = aead ? spec.aead : spec.pair.Change()->cipher;
   encryption.descriptor = choice.encryption;
   const auto first = static_cast<uint8_t>(o.spi * 31);
   encryption.key = MakeKey(std::size_t{choice.key_bytes} + choice.encryption->salt_bytes, first);
-  (aead ? spec.aead : spec.auth).icv_bits = static_cast<uint16_t>(choice.icv_bytes * 8);
+  (aead ? spec.aead : spec.pair.Change()->auth).icv_bits =
+      static_cast<uint16_t>(choice.icv_bytes * 8);
   if (!aead) {
-    spec.auth.descriptor = choice.auth;
-    spec.auth.key = MakeKey(choice.auth_key_bytes, static_cast<uint8_t>(first + 1));
+    spec.pair.Change()->auth.descriptor = choice.auth;
+    spec.pair.Change()->auth.key = MakeKey(choice.auth_key_bytes, static_cast<uint8_t>(first + 1));
   }
   return spec;
 }

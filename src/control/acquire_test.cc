@@ -60,12 +60,12 @@ class CpuAcquireTest : public AcquireTest {
   }
   void AddSaOf(uint32_t spi, std::optional<uint32_t> cpu) {
     SaSpec spec = MakeSpec({.spi = spi, .direction = SaDirection::kOut});
-    spec.cpu = cpu;
+    spec.rare.Set(&SaRare::cpu, cpu);
     ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
     recorder_.Take();
   }
   PolicyId IdOfPolicy() const { return cygnet::IdOf(path_.spd.List()[0]->spec); }
-  std::optional<uint32_t> NewestCpu() const { return control_->ListSas()[0]->spec().cpu; }
+  std::optional<uint32_t> NewestCpu() const { return control_->ListSas()[0]->spec().rare->cpu; }
 };
 
 TEST_F(CpuAcquireTest, EachCpuAsksForItsOwnSaOnceThereIsOneForAll) {

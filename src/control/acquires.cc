@@ -48,7 +48,7 @@ void Acquires::AskForSa(const Policy& policy, std::size_t template_index,
   wanted.mark_value = policy.spec.mark_value;
   wanted.mark_mask = policy.spec.mark_mask;
   wanted.offload = policy.spec.offload;
-  wanted.cpu = query.cpu;
+  wanted.rare.Set(&SaRare::cpu, query.cpu);
   if (parts_.larval->AcquireInProgress(wanted)) return;
   if (!parts_.budget->Admit(policy.number)) return;
   wanted.acquire_seq = ++sequence_;

@@ -168,7 +168,7 @@ std::optional<PlacementReason> DenyAlgorithm(const AlgorithmDescriptor& algorith
 }
 
 std::optional<PlacementReason> DenyAlgorithm(const SaSpec& spec) {
-  for (const SaAlgorithm* part : {&spec.aead, &spec.cipher, &spec.auth}) {
+  for (const SaAlgorithm* part : {&spec.aead, &spec.pair->cipher, &spec.pair->auth}) {
     if (part->descriptor == nullptr) continue;
     if (auto denied = DenyPart(*part)) return denied;
   }

@@ -229,8 +229,8 @@ SaAlgorithm Part(AlgorithmKind kind, std::string_view name, std::size_t key_byte
 SaSpec Pair(std::string_view cipher, std::size_t key, std::string_view auth, std::size_t auth_key,
             uint16_t icv_bits = 96) {
   SaSpec spec;
-  spec.cipher = Part(AlgorithmKind::kCipher, cipher, key, 0);
-  spec.auth = Part(AlgorithmKind::kAuth, auth, auth_key, icv_bits);
+  spec.pair.Change()->cipher = Part(AlgorithmKind::kCipher, cipher, key, 0);
+  spec.pair.Change()->auth = Part(AlgorithmKind::kAuth, auth, auth_key, icv_bits);
   return spec;
 }
 

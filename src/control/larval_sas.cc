@@ -23,7 +23,8 @@ Selector LarvalSelector(const SaSpec& spec) {
 std::shared_ptr<Sa> LarvalSas::Find(const SaSpec& spec) const {
   if (spec.acquire_seq != 0) {
     std::shared_ptr<Sa> sa = path_.sad.FindByAcquireSeq(spec.acquire_seq);
-    if (sa != nullptr && sa->spec().daddr == spec.daddr && sa->spec().cpu == spec.cpu) return sa;
+    if (sa != nullptr && sa->spec().daddr == spec.daddr && sa->spec().rare->cpu == spec.rare->cpu)
+      return sa;
   }
   return path_.sad.FindLarval(spec, [](const Sa& sa) { return sa.spec().spi.value == 0; });
 }
@@ -44,7 +45,7 @@ bool LarvalSas::AcquireInProgress(const SaSpec& wanted) const {
   from_anywhere.if_id = wanted.if_id;
   from_anywhere.mark_value = wanted.mark_value;
   from_anywhere.mark_mask = wanted.mark_mask;
-  from_anywhere.cpu = wanted.cpu;
+  from_anywhere.rare.Set(&SaRare::cpu, wanted.rare->cpu);
   return path_.sad.FindLarval(wanted, any) != nullptr ||
          path_.sad.FindLarval(from_anywhere, any) != nullptr;
 }

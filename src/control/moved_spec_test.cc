@@ -30,7 +30,7 @@ std::string TextOf(const SaSpec& spec, const SaMigration& migration) {
 TEST(MovedSpecTest, WhatTheRequestDoesNotNameStays) {
   SaSpec spec = MakeSpec({.encap = test::NatT(), .direction = SaDirection::kOut, .tfc_pad = 100});
   spec.rare.Change()->nat_keepalive = 20;
-  spec.cpu = 1;
+  spec.rare.Change()->cpu = 1;
   const auto moved = MovedSpec(spec, Move(spec));
   ASSERT_TRUE(moved.has_value());
   EXPECT_EQ(moved->daddr, Ip("192.0.2.4"));
@@ -39,7 +39,7 @@ TEST(MovedSpecTest, WhatTheRequestDoesNotNameStays) {
   EXPECT_EQ(moved->rare->nat_keepalive, 20u);
   EXPECT_EQ(moved->rare->tfc_pad, 100u);
   EXPECT_EQ(moved->direction, SaDirection::kOut);
-  EXPECT_EQ(moved->cpu, 1u);
+  EXPECT_EQ(moved->rare->cpu, 1u);
   EXPECT_EQ(moved->aead.key, spec.aead.key);
 }
 

@@ -163,7 +163,7 @@ SaView Sas::Inspect(const Sa& sa) const {
 // --- Installing and removing ---
 
 SaSpec Sas::Completed(SaSpec spec) const {
-  spec.replay_at_least = replay_window_min_;
+  spec.SetReplayAtLeast(replay_window_min_);
   parts_.device_policies->Resolve(&spec);
   return spec;
 }

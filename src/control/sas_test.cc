@@ -38,8 +38,8 @@ TEST_F(SasTest, NewSaHasTheSettingsOfItsTime) {
   sas_.SetReplayWindowMin(512);
   sas_.SetAeventDefaults({.max_diff = 7, .max_age = 8});
   const auto after = Add({.spi = 0x101});
-  EXPECT_EQ(before->spec().replay_at_least, 0u);
-  EXPECT_EQ(after->spec().replay_at_least, 512u);
+  EXPECT_EQ(before->spec().replay_at_least(), 1u);
+  EXPECT_EQ(after->spec().replay_at_least(), 512u);
   EXPECT_EQ(aevents_.View(before).max_diff, AeventDefaults{}.max_diff);
   EXPECT_EQ(aevents_.View(after).max_diff, 7u);
 }

@@ -53,11 +53,11 @@ void UseSuite(const Suite& suite, SaSpec* spec) {
     spec->aead.icv_bits = suite.icv_bits;
     return;
   }
-  spec->cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, suite.cipher);
-  spec->cipher.key = KeyMaterial(key);
-  spec->auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, suite.auth);
-  spec->auth.key = KeyMaterial(auth_key);
-  spec->auth.icv_bits = suite.icv_bits;
+  spec->pair.Change()->cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, suite.cipher);
+  spec->pair.Change()->cipher.key = KeyMaterial(key);
+  spec->pair.Change()->auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, suite.auth);
+  spec->pair.Change()->auth.key = KeyMaterial(auth_key);
+  spec->pair.Change()->auth.icv_bits = suite.icv_bits;
 }
 
 // A NIC that supports every algorithm and mode.

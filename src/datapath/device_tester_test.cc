@@ -234,7 +234,7 @@ TEST_F(DeviceTesterTest, WrongAlgorithmIsWithdrawnAlone) {
       if (name == "rfc7539esp(chacha20,poly1305)") continue;  // only the NFP-3800 takes it
       Liar liar(profile.name);
       liar.Set(Lie::kWrongBytes, [name](const OffloadSa& sa) {
-        const AlgorithmDescriptor* auth = sa.spec.auth.descriptor;
+        const AlgorithmDescriptor* auth = sa.spec.pair->auth.descriptor;
         return sa.spec.encryption().descriptor->name == name ||
                (auth != nullptr && auth->name == name);
       });

@@ -18,7 +18,7 @@ uint32_t CpuOfWorker(uint32_t worker);
 // The policy wants an SA for each CPU that sends, and this SA is not the one of `cpu` (kernel:
 // xfrm_state_find).
 inline bool LacksOwnSa(const PolicySpec& policy, const SaSpec& sa, std::optional<uint32_t> cpu) {
-  return (policy.flags & kPolicyCpuAcquire) != 0 && cpu.has_value() && sa.cpu != cpu;
+  return (policy.flags & kPolicyCpuAcquire) != 0 && cpu.has_value() && sa.rare->cpu != cpu;
 }
 
 // Lets a worker ask for an SA of its own once a second for each policy. Its packets leave through

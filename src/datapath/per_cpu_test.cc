@@ -20,7 +20,7 @@ TEST(PerCpuTest, OnlyThePolicysFlagWantsAnSaOfItsOwn) {
   policy.flags = kPolicyCpuAcquire;
   EXPECT_TRUE(LacksOwnSa(policy, sa, 1));
   EXPECT_FALSE(LacksOwnSa(policy, sa, std::nullopt));
-  sa.cpu = 1;
+  sa.rare.Change()->cpu = 1;
   EXPECT_FALSE(LacksOwnSa(policy, sa, 1));
 }
 

@@ -50,15 +50,15 @@ KeyMaterial RandomKey(std::size_t bytes) {
 }
 
 void SetAlgorithms(const SelfTestCase& test, SaSpec* spec) {
-  SaAlgorithm& encryption = test.auth == nullptr ? spec->aead : spec->cipher;
+  SaAlgorithm& encryption = test.auth == nullptr ? spec->aead : spec->pair.Change()->cipher;
   encryption.descriptor = test.encryption;
   const std::size_t key = test.key_bytes == 0 ? 0u : test.key_bytes + test.encryption->salt_bytes;
   encryption.key = RandomKey(key);
-  SaAlgorithm& integrity = test.auth == nullptr ? spec->aead : spec->auth;
+  SaAlgorithm& integrity = test.auth == nullptr ? spec->aead : spec->pair.Change()->auth;
   integrity.icv_bits = static_cast<uint16_t>(test.icv_bytes * 8);
   if (test.auth == nullptr) return;
-  spec->auth.descriptor = test.auth;
-  spec->auth.key = RandomKey(test.auth->key_bytes[0]);
+  spec->pair.Change()->auth.descriptor = test.auth;
+  spec->pair.Change()->auth.key = RandomKey(test.auth->key_bytes[0]);
 }
 
 SaSpec SpecOf(const SelfTestCase& test) {

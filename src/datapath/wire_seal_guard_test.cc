@@ -274,10 +274,10 @@ TEST(SealGuardTest, AnEngineThatDoesNotEncryptIsCaughtAndTheDeviceIsNot) {
   EXPECT_THAT(host.Send(kSecret), SizeIs(1));
   SaSpec null = test::MakeSpec();
   null.aead = SaAlgorithm{};
-  null.cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, "ecb(cipher_null)");
-  null.auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, "hmac(sha256)");
-  null.auth.key = KeyMaterial(Pattern(32));
-  null.auth.icv_bits = 128;
+  null.pair.Change()->cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, "ecb(cipher_null)");
+  null.pair.Change()->auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, "hmac(sha256)");
+  null.pair.Change()->auth.key = KeyMaterial(Pattern(32));
+  null.pair.Change()->auth.icv_bits = 128;
   EngineSession& cpu = host.bindings[0]->cpu;
   auto session = host.engines.engine(cpu.engine)
                      ->CreateSession(esp::SessionFor(null, CryptoDirection::kSeal, 1));

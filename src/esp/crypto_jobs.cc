@@ -11,8 +11,8 @@ SessionParams SessionFor(const SaSpec& spec, CryptoDirection direction, uint32_t
   const bool aead = spec.aead.descriptor != nullptr;
   return {.cipher = spec.encryption().descriptor,
           .key = spec.encryption().key.bytes(),
-          .auth = aead ? nullptr : spec.auth.descriptor,
-          .auth_key = aead ? std::span<const uint8_t>{} : spec.auth.key.bytes(),
+          .auth = aead ? nullptr : spec.pair->auth.descriptor,
+          .auth_key = aead ? std::span<const uint8_t>{} : spec.pair->auth.key.bytes(),
           .icv_bytes = static_cast<uint8_t>(spec.integrity().icv_bits / 8),
           .direction = direction,
           .queues = queues};

@@ -91,8 +91,8 @@ cygnet_sa Describe(const SaSpec& spec, Half half, OffloadMode mode, bool with_ke
     out.udp_dport = spec.encap->dport;
   }
   out.aead = Algorithm(spec.aead, with_keys);
-  out.cipher = Algorithm(spec.cipher, with_keys);
-  out.auth = Algorithm(spec.auth, with_keys);
+  out.cipher = Algorithm(spec.pair->cipher, with_keys);
+  out.auth = Algorithm(spec.pair->auth, with_keys);
   out.tfc_pad = spec.rare->tfc_pad;
   out.limits = {spec.limits->soft_bytes, spec.limits->hard_bytes, spec.limits->soft_packets,
                 spec.limits->hard_packets};
@@ -213,7 +213,7 @@ OffloadCaps FromPlugin(const cygnet_caps& from) {
 }
 
 std::string RowAgainst(const cygnet_caps& caps, const SaSpec& spec) {
-  for (const SaAlgorithm* algorithm : {&spec.aead, &spec.cipher, &spec.auth}) {
+  for (const SaAlgorithm* algorithm : {&spec.aead, &spec.pair->cipher, &spec.pair->auth}) {
     std::string against = AlgorithmAgainst(caps, *algorithm);
     if (!against.empty()) return against;
   }

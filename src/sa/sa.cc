@@ -53,8 +53,9 @@ LifetimeUsage StartingUsage(const SaSpec& spec, uint64_t now) {
 }
 
 bool ServesAll(const SaSpec& spec) {
-  return spec.selector->SaysNothing() && spec.mark_value == 0 && spec.mark_mask == 0 && !spec.cpu &&
-         (spec.flags & kSaFlagWildRecv) == 0 && PacketDeviceOf(spec.offload) == 0;
+  return spec.selector->SaysNothing() && spec.mark_value == 0 && spec.mark_mask == 0 &&
+         !spec.rare->cpu && (spec.flags & kSaFlagWildRecv) == 0 &&
+         PacketDeviceOf(spec.offload) == 0;
 }
 
 }  // namespace
@@ -139,7 +140,7 @@ InboundSa::InboundSa(const SaSpec& spec, Sa* owner)
       salt(SaltOf(spec)),
       peer_port(spec.encap.has_value() ? spec.encap->sport : uint16_t{0}),
       beet(spec.mode == SaMode::kBeet ? Boxed<BeetInner>(BeetInnerOf(spec)) : Boxed<BeetInner>()),
-      replay(spec.replay, spec.esn(), spec.replay_at_least) {}
+      replay(spec.replay, spec.esn(), spec.replay_at_least()) {}
 
 Sa::Sa(SaSpec spec, uint64_t now, Larval)
     : lifetime_(spec.limits, {.add_time = now}),
@@ -217,6 +218,12 @@ SaAlgorithm SaAlgorithm::Clone() const {
           .explicit_truncation = explicit_truncation};
 }
 
+SaPair SaPair::Clone() const {
+  SaPair copy;
+  if (!empty()) *copy.Change() = {both_->cipher.Clone(), both_->auth.Clone()};
+  return copy;
+}
+
 SaSpec SaSpec::Clone() const {
   SaSpec copy;
   copy.saddr = saddr;
@@ -231,10 +238,9 @@ SaSpec SaSpec::Clone() const {
   copy.selector = selector;
   copy.limits = limits;
   copy.replay = replay;
-  copy.replay_at_least = replay_at_least;
+  copy.replay_above = replay_above;
   copy.aead = aead.Clone();
-  copy.cipher = cipher.Clone();
-  copy.auth = auth.Clone();
+  copy.pair = pair.Clone();
   copy.encap = encap;
   copy.if_id = if_id;
   copy.mark_value = mark_value;
@@ -242,7 +248,6 @@ SaSpec SaSpec::Clone() const {
   copy.direction = direction;
   copy.offload = offload;
   copy.rare = rare;
-  copy.cpu = cpu;
   return copy;
 }
 

@@ -210,7 +210,7 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   void TakeOver(Sa* from);
 };
 
-static_assert(sizeof(Lifetime) + 8 == kCacheLine && sizeof(Sa) == 5 * kCacheLine);
+static_assert(sizeof(Lifetime) + 8 == kCacheLine && sizeof(Sa) == 4 * kCacheLine);
 static_assert(2 * sizeof(void*) + offsetof(SaSpec, mark_value) == kCacheLine);
 
 // std::make_shared for SAs: its memory would not begin at a cache line of the slab.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -95,6 +96,30 @@ struct SaAlgorithm {
   SaAlgorithm Clone() const;
 };
 
+// Cipher and authenticator of an SA without an AEAD. It takes eight bytes if there are none.
+class SaPair {
+ public:
+  struct Both {
+    SaAlgorithm cipher;
+    SaAlgorithm auth;
+  };
+  bool empty() const { return both_ == nullptr; }
+  // Without them: two algorithms without descriptors.
+  const Both* operator->() const {
+    static const Both none;
+    return empty() ? &none : both_.get();
+  }
+  // For changes.
+  Both* Change() {
+    if (empty()) both_ = std::make_unique<Both>();
+    return both_.get();
+  }
+  SaPair Clone() const;
+
+ private:
+  std::unique_ptr<Both> both_;
+};
+
 // What few SAs have.
 struct SaRare {
   uint32_t extra_flags = 0;
@@ -103,7 +128,8 @@ struct SaRare {
   uint32_t set_mark_value = 0;
   uint32_t set_mark_mask = 0;
   uint32_t tfc_pad = 0;
-  uint32_t group = 0;  // of nodes that share its numbers, by the number store; 0: none
+  std::optional<uint32_t> cpu;  // XFRMA_SA_PCPU: outbound, only packets of this CPU (RFC 9611)
+  uint32_t group = 0;           // of nodes that share its numbers, by the number store; 0: none
   std::optional<uint32_t> replay_max_diff;  // XFRMA_REPLAY_THRESH
   std::optional<uint32_t> replay_max_age;   // XFRMA_ETIMER_THRESH, 100 ms units
   std::optional<uint32_t> mapping_max_age;  // XFRMA_MTIMER_THRESH, seconds
@@ -132,14 +158,12 @@ struct SaSpec {
   uint32_t mark_mask = 0;
   uint8_t flags = 0;
   SaDirection direction = SaDirection::kUnspec;
-  std::optional<uint32_t> cpu;  // XFRMA_SA_PCPU: outbound, only packets of this CPU (RFC 9611)
+  uint16_t replay_above = 0;  // SetReplayAtLeast
+  uint32_t acquire_seq = 0;   // usersa_info.seq: the number of the ACQUIRE that the SA answers
   SaSelector selector;
-  uint32_t acquire_seq = 0;      // usersa_info.seq: the number of the ACQUIRE that the SA answers
-  uint32_t replay_at_least = 0;  // set by the operator: smaller windows are widened to it
-  ReplayState replay;            // window and starting counters
+  ReplayState replay;  // window and starting counters
   SaAlgorithm aead;
-  SaAlgorithm cipher;
-  SaAlgorithm auth;
+  SaPair pair;
   Defaulted<LifetimeLimits> limits;
   Boxed<UdpEncap> encap;
   Boxed<OffloadRequest> offload;
@@ -148,18 +172,24 @@ struct SaSpec {
   // Deep copy including keys. Explicit because copies of keys must be rare.
   SaSpec Clone() const;
 
+  // Set by the operator: windows smaller than `window`, at most 65,536, are widened to it. 0: none.
+  void SetReplayAtLeast(uint32_t window) {
+    replay_above = static_cast<uint16_t>(std::max(window, 1u) - 1);  // no window is smaller than 1
+  }
+  // 1: no window is widened.
+  uint32_t replay_at_least() const { return replay_above + 1u; }
   // The replay window in effect, here and in a device. 0 checks nothing.
   uint32_t replay_window() const {
-    return replay.window == 0 ? 0 : std::max(replay.window, replay_at_least);
+    return replay.window == 0 ? 0 : std::max(replay.window, replay_at_least());
   }
   // The mark of a policy, or of a client's request, is for this SA (kernel: xfrm_state_lookup).
   bool HasMark(uint32_t mark) const { return (mark & mark_mask) == mark_value; }
   bool esn() const { return (flags & kSaFlagEsn) != 0; }
   // The algorithm that encrypts: the AEAD, otherwise the cipher. Its descriptor is nullptr in a
   // larval state.
-  const SaAlgorithm& encryption() const { return aead.descriptor != nullptr ? aead : cipher; }
+  const SaAlgorithm& encryption() const { return aead.descriptor != nullptr ? aead : pair->cipher; }
   // The algorithm that makes the ICV; its descriptor is nullptr if there is none.
-  const SaAlgorithm& integrity() const { return aead.descriptor != nullptr ? aead : auth; }
+  const SaAlgorithm& integrity() const { return aead.descriptor != nullptr ? aead : pair->auth; }
 };
 
 // Identifies an SA to a client: the key of GETSA and DELSA. An SA without a mark has every mark.

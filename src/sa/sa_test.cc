@@ -84,7 +84,7 @@ TEST(SaTest, ExportedCountersMoveWithTraffic) {
 TEST(SaTest, ReplayWindowIsAtLeastWhatTheOperatorSays) {
   const auto widened = [](uint32_t window) {
     SaSpec spec = test::MakeSpec({.window = window});
-    spec.replay_at_least = 8192;
+    spec.SetReplayAtLeast(8192);
     return spec;
   };
   const Sa sa(widened(64), 1000, 0);

@@ -27,8 +27,8 @@ uint64_t Sad::OutboundHashOf::operator()(const Sa& sa) const {
 
 bool Sad::SameTuple(const SaSpec& a, const SaSpec& b) {
   return a.reqid == b.reqid && a.mode == b.mode && a.family == b.family && a.proto == b.proto &&
-         a.daddr == b.daddr && a.saddr == b.saddr && a.cpu == b.cpu && a.if_id == b.if_id &&
-         a.mark_value == b.mark_value && a.mark_mask == b.mark_mask;
+         a.daddr == b.daddr && a.saddr == b.saddr && a.rare->cpu == b.rare->cpu &&
+         a.if_id == b.if_id && a.mark_value == b.mark_value && a.mark_mask == b.mark_mask;
 }
 
 uint64_t Sad::TupleHash(const SaSpec& spec) {
@@ -47,7 +47,7 @@ bool Sad::MayBeMet(const Sa& sa) {
 
 // Before the SA can be found, after it can be found no more.
 void Sad::CountChoosy(const Sa& sa, uint32_t change) {
-  if (sa.spec().cpu) of_one_cpu_.fetch_add(change, std::memory_order_relaxed);
+  if (sa.spec().rare->cpu) of_one_cpu_.fetch_add(change, std::memory_order_relaxed);
   if (!sa.admits_all()) of_some_flows_.fetch_add(change, std::memory_order_relaxed);
 }
 
@@ -71,7 +71,8 @@ OutboundSa* Sad::ResolveOutbound(const OutboundQuery& query, const FlowKey& flow
   const uint64_t hash = OutboundHash(query.reqid, query.daddr, query.proto);
   const auto newest = [&](SaState state, const std::optional<uint32_t>& cpu) {
     return outbound_.Find(hash, [&](const Sa* sa) {
-      return sa->state() == state && (sa->serves_all() ? !cpu : sa->spec().cpu == cpu) && fits(sa);
+      return sa->state() == state && (sa->serves_all() ? !cpu : sa->spec().rare->cpu == cpu) &&
+             fits(sa);
     });
   };
   const bool any_of_one_cpu = of_one_cpu_.load(std::memory_order_relaxed) != 0;

@@ -72,7 +72,7 @@ TEST_F(SadTest, InboundKnowsTheFamilyApart) {
 TEST_F(SadTest, OutboundPrefersTheSaOfThePacketsCpu) {
   const auto of_cpu = [](uint32_t spi, uint32_t cpu) {
     SaSpec spec = test::MakeSpec({.spi = spi});
-    spec.cpu = cpu;
+    spec.rare.Change()->cpu = cpu;
     return spec;
   };
   const auto on = [](std::optional<uint32_t> cpu) {
@@ -101,7 +101,7 @@ TEST_F(SadTest, OutboundPrefersTheSaOfThePacketsCpu) {
 
 TEST_F(SadTest, InboundKnowsNoCpu) {
   SaSpec spec = test::MakeSpec();
-  spec.cpu = 1;
+  spec.rare.Change()->cpu = 1;
   const auto sa = Add(std::move(spec));
   EXPECT_EQ(Inbound(), sa.get());
 }

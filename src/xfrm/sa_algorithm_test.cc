@@ -60,11 +60,11 @@ TEST(SaAlgorithmTest, PairsComeBackByTheirCanonicalNamesInBothForms) {
                    .AttrBytes(XFRMA_ALG_CRYPT, Algorithm(pair.cipher, pair.cipher_key))
                    .AttrBytes(XFRMA_ALG_AUTH, Algorithm(pair.auth, pair.auth_key)));
     ASSERT_TRUE(spec.has_value()) << spec.error().message;
-    EXPECT_EQ(spec->cipher.descriptor->name, pair.canonical_cipher);
-    EXPECT_EQ(spec->cipher.key.size(), pair.cipher_key);
-    EXPECT_EQ(spec->auth.descriptor->name, pair.canonical_auth);
-    EXPECT_EQ(spec->auth.key.size(), pair.auth_key);
-    EXPECT_EQ(spec->auth.icv_bits, pair.default_icv_bits);
+    EXPECT_EQ(spec->pair->cipher.descriptor->name, pair.canonical_cipher);
+    EXPECT_EQ(spec->pair->cipher.key.size(), pair.cipher_key);
+    EXPECT_EQ(spec->pair->auth.descriptor->name, pair.canonical_auth);
+    EXPECT_EQ(spec->pair->auth.key.size(), pair.auth_key);
+    EXPECT_EQ(spec->pair->auth.icv_bits, pair.default_icv_bits);
     SaView view;
     view.spec = &*spec;
     const netlink::Buffer dump = EncodeSa(view, {}, DumpPart::kNo);
@@ -112,14 +112,14 @@ TEST(SaAlgorithmTest, AuthTruncTakesEveryWholeByteUpToTheFullLength) {
                    .AttrBytes(XFRMA_ALG_CRYPT, Algorithm("aes", 16))
                    .AttrBytes(XFRMA_ALG_AUTH_TRUNC, AuthTrunc("hmac(sha256)", 32, bits)));
     ASSERT_TRUE(spec.has_value()) << bits << spec.error().message;
-    EXPECT_EQ(spec->auth.icv_bits, bits);
-    EXPECT_TRUE(spec->auth.explicit_truncation);
+    EXPECT_EQ(spec->pair->auth.icv_bits, bits);
+    EXPECT_TRUE(spec->pair->auth.explicit_truncation);
   }
   const auto zero = Decode(NewSa()
                                .AttrBytes(XFRMA_ALG_CRYPT, Algorithm("aes", 16))
                                .AttrBytes(XFRMA_ALG_AUTH_TRUNC, AuthTrunc("hmac(sha256)", 32, 0)));
   ASSERT_TRUE(zero.has_value());
-  EXPECT_EQ(zero->auth.icv_bits, 96) << "0 requests the default";
+  EXPECT_EQ(zero->pair->auth.icv_bits, 96) << "0 requests the default";
   for (const uint32_t bits : {1u, 97u, 264u, 0xfffffff8u}) {
     const auto spec =
         Decode(NewSa()
@@ -138,7 +138,7 @@ TEST(SaAlgorithmTest, AuthTruncWinsOverAuth) {
                                .AttrBytes(XFRMA_ALG_AUTH_TRUNC, AuthTrunc("hmac(sha256)", 32, 128))
                                .AttrBytes(XFRMA_ALG_AUTH, Algorithm("hmac(sha256)", 32)));
   ASSERT_TRUE(spec.has_value()) << spec.error().message;
-  EXPECT_EQ(spec->auth.icv_bits, 128);
+  EXPECT_EQ(spec->pair->auth.icv_bits, 128);
 }
 
 struct Refusal {

@@ -50,7 +50,7 @@ void DecodeCommonAttributes(const AttributeTable& attributes, SaSpec& spec) {
   const Mark mark = MarkOf(attributes);
   spec.mark_value = mark.value;
   spec.mark_mask = mark.mask;
-  spec.cpu = attributes.Get<uint32_t>(kAttrSaPcpu);
+  spec.rare.Set(&SaRare::cpu, attributes.Get<uint32_t>(kAttrSaPcpu));
 }
 
 void DecodeSaAttributes(const AttributeTable& attributes, SaSpec& spec) {
@@ -129,7 +129,9 @@ Result<SaSpec> DecodeSa(const Request& request) {
   DecodeSaAttributes(attributes, spec);
   spec.replay = DecodeReplay(attributes, info.replay_window);
   CYGNET_RETURN_IF_ERROR(AttachAlgorithms(attributes, spec));
-  if (spec.cpu && !IsPossibleCpu(*spec.cpu)) return MakeError(Errc::kRange, "pCPU number too big");
+  if (spec.rare->cpu && !IsPossibleCpu(*spec.rare->cpu)) {
+    return MakeError(Errc::kRange, "pCPU number too big");
+  }
   CYGNET_RETURN_IF_ERROR(CheckInit(spec, info.mode));
   CYGNET_RETURN_IF_ERROR(RefuseSa(info, attributes));
   if (const auto wire = attributes.Get<xfrm_user_offload>(XFRMA_OFFLOAD_DEV)) {
@@ -173,7 +175,7 @@ Result<AllocSpi> DecodeAllocSpi(const Request& request) {
     result.spec.daddr = {};
   }
   DecodeCommonAttributes(request.attributes, result.spec);
-  const std::optional<uint32_t> cpu = result.spec.cpu;
+  const std::optional<uint32_t> cpu = result.spec.rare->cpu;
   if (cpu && !IsPossibleCpu(*cpu)) return MakeError(Errc::kInvalid, "pCPU number too big");
   CYGNET_RETURN_IF_ERROR(RefuseSpi(wire.info.id.proto, request.attributes));
   result.min = wire.min;

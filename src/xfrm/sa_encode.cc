@@ -34,17 +34,17 @@ void PutAlgorithms(MessageBuilder& builder, const SaSpec& spec) {
     wire.alg_icv_len = spec.aead.icv_bits;
     PutAlgorithm(builder, XFRMA_ALG_AEAD, wire, spec.aead.key);
   }
-  if (spec.auth.descriptor != nullptr) {
+  if (spec.pair->auth.descriptor != nullptr) {
     // Both forms, for clients that know only the older one.
-    PutAlgorithm(builder, XFRMA_ALG_AUTH, StartAlgorithm<AlgorithmHeader>(spec.auth),
-                 spec.auth.key);
-    auto wire = StartAlgorithm<AuthHeader>(spec.auth);
-    wire.alg_trunc_len = spec.auth.icv_bits;
-    PutAlgorithm(builder, XFRMA_ALG_AUTH_TRUNC, wire, spec.auth.key);
+    PutAlgorithm(builder, XFRMA_ALG_AUTH, StartAlgorithm<AlgorithmHeader>(spec.pair->auth),
+                 spec.pair->auth.key);
+    auto wire = StartAlgorithm<AuthHeader>(spec.pair->auth);
+    wire.alg_trunc_len = spec.pair->auth.icv_bits;
+    PutAlgorithm(builder, XFRMA_ALG_AUTH_TRUNC, wire, spec.pair->auth.key);
   }
-  if (spec.cipher.descriptor != nullptr) {
-    PutAlgorithm(builder, XFRMA_ALG_CRYPT, StartAlgorithm<AlgorithmHeader>(spec.cipher),
-                 spec.cipher.key);
+  if (spec.pair->cipher.descriptor != nullptr) {
+    PutAlgorithm(builder, XFRMA_ALG_CRYPT, StartAlgorithm<AlgorithmHeader>(spec.pair->cipher),
+                 spec.pair->cipher.key);
   }
 }
 
@@ -117,7 +117,7 @@ void PutOffload(MessageBuilder& builder, const OffloadRequest& offload) {
 namespace {
 
 void PutDirection(MessageBuilder& builder, const SaSpec& spec) {
-  if (spec.cpu) builder.Attribute(kAttrSaPcpu, *spec.cpu);
+  if (spec.rare->cpu) builder.Attribute(kAttrSaPcpu, *spec.rare->cpu);
   if (spec.direction != SaDirection::kUnspec) {
     builder.Attribute(kAttrSaDir, static_cast<uint8_t>(spec.direction));
   }

@@ -105,10 +105,10 @@ bool KeyFits(const SaAlgorithm& algorithm) {
 }
 
 Status CheckEsp(const SaSpec& spec) {
-  if (spec.aead.descriptor == nullptr && spec.cipher.descriptor == nullptr) {
+  if (spec.aead.descriptor == nullptr && spec.pair->cipher.descriptor == nullptr) {
     return MakeError(Errc::kInvalid, "Encryption algorithm must be provided");
   }
-  if (!KeyFits(spec.aead) || !KeyFits(spec.cipher) || !KeyFits(spec.auth)) {
+  if (!KeyFits(spec.aead) || !KeyFits(spec.pair->cipher) || !KeyFits(spec.pair->auth)) {
     return MakeError(Errc::kInvalid, kCryptoText);
   }
   // Linux accepts such an SA. Forged packets would pass, and ciphertext that attackers can modify
@@ -151,8 +151,11 @@ Status CheckReplay(const SaSpec& spec) {
 
 Status AttachAlgorithms(const AttributeTable& attributes, SaSpec& spec) {
   CYGNET_RETURN_IF_ERROR(AttachAead(attributes, spec.aead));
-  CYGNET_RETURN_IF_ERROR(AttachAuth(attributes, spec.auth));
-  CYGNET_RETURN_IF_ERROR(AttachCipher(attributes, spec.cipher));
+  if (attributes.Has(XFRMA_ALG_AUTH) || attributes.Has(XFRMA_ALG_AUTH_TRUNC) ||
+      attributes.Has(XFRMA_ALG_CRYPT)) {
+    CYGNET_RETURN_IF_ERROR(AttachAuth(attributes, spec.pair.Change()->auth));
+    CYGNET_RETURN_IF_ERROR(AttachCipher(attributes, spec.pair.Change()->cipher));
+  }
   return CheckCompression(attributes);
 }
 

@@ -9,7 +9,7 @@
 
 namespace cygnet::xfrm {
 
-// Fills spec.aead, spec.auth and spec.cipher from the XFRMA_ALG_* attributes. Unknown names and
+// Fills spec.aead and spec.pair from the XFRMA_ALG_* attributes. Unknown names and
 // ICV lengths are ENOSYS. REQUIRES: VerifySa passed.
 Status AttachAlgorithms(const netlink::AttributeTable& attributes, SaSpec& spec);
 

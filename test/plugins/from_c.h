@@ -81,8 +81,8 @@ inline SaSpec SpecFromC(const cygnet_sa& from) {
   spec.replay.window = from.replay_window;
   spec.replay.extended_form = true;
   spec.aead = AlgorithmFromC(AlgorithmKind::kAead, from.aead);
-  spec.cipher = AlgorithmFromC(AlgorithmKind::kCipher, from.cipher);
-  spec.auth = AlgorithmFromC(AlgorithmKind::kAuth, from.auth);
+  spec.pair.Change()->cipher = AlgorithmFromC(AlgorithmKind::kCipher, from.cipher);
+  spec.pair.Change()->auth = AlgorithmFromC(AlgorithmKind::kAuth, from.auth);
   spec.rare.Set(&SaRare::tfc_pad, from.tfc_pad);
   if (from.udp_dport != 0) {
     UdpEncap encap;

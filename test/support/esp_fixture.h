@@ -98,12 +98,12 @@ inline std::shared_ptr<Sa> MakeSaWith(const LayoutCase& layout, const SaOptions&
     spec.aead.descriptor = &layout.cipher;
     spec.aead.icv_bits = layout.icv_bits;
   } else {
-    spec.cipher.descriptor = &layout.cipher;
-    spec.cipher.key = std::move(spec.aead.key);
+    spec.pair.Change()->cipher.descriptor = &layout.cipher;
+    spec.pair.Change()->cipher.key = std::move(spec.aead.key);
     spec.aead = {};
-    spec.auth.descriptor = &layout.auth;
-    spec.auth.icv_bits = layout.icv_bits;
-    spec.auth.key = KeyMaterial(Pattern(64));
+    spec.pair.Change()->auth.descriptor = &layout.auth;
+    spec.pair.Change()->auth.icv_bits = layout.icv_bits;
+    spec.pair.Change()->auth.key = KeyMaterial(Pattern(64));
   }
   return std::make_shared<Sa>(std::move(spec), 1000, kTestIvMask);
 }

@@ -77,7 +77,7 @@ NumberIdentity IdentityOf(const SaSpec& spec, const KeyMaterial& secret) {
   in.Add(place);
   in.Add(spec.daddr.bytes);
   in.Add(spec.encryption().key.bytes());
-  in.Add(spec.auth.key.bytes());
+  in.Add(spec.pair->auth.key.bytes());
   KeyedHasher* const hasher = HasherOf(secret);
   const std::array<uint8_t, 32> bytes = mask.HashBy(hasher);
   uint64_t iv_mask = 0;

@@ -49,8 +49,8 @@ Status SetAlgorithms(const ExplainQuery& query, SaSpec* spec) {
   if (!cipher) return cipher.error();
   auto auth = AlgorithmFor(AlgorithmKind::kAuth, query.auth, 0, query.icv_bits);
   if (!auth) return auth.error();
-  spec->cipher = *std::move(cipher);
-  spec->auth = *std::move(auth);
+  spec->pair.Change()->cipher = *std::move(cipher);
+  spec->pair.Change()->auth = *std::move(auth);
   return {};
 }
 

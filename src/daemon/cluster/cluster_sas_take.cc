@@ -35,7 +35,7 @@ bool HasTheKeys(const Sa& sa, const SaSpec& spec) {
   };
   return sa.state() != SaState::kLarval && own.saddr == spec.saddr && own.mode == spec.mode &&
          own.direction == spec.direction && same(own.aead, spec.aead) &&
-         same(own.cipher, spec.cipher) && same(own.auth, spec.auth);
+         same(own.pair->cipher, spec.pair->cipher) && same(own.pair->auth, spec.pair->auth);
 }
 
 // "NAME" of "PREFIX/NAME/SUFFIX".

@@ -41,6 +41,12 @@ SharedUsage GetUsage(std::span<const uint8_t> bytes) {
           .last_used = at(4)};
 }
 
+std::vector<SaAlgorithm*> AlgorithmsOf(SaSpec* spec) {
+  if (spec->pair.empty()) return {&spec->aead};
+  SaPair::Both* pair = spec->pair.Change();
+  return {&spec->aead, &pair->cipher, &pair->auth};
+}
+
 // Takes the key out and leaves zeros.
 void MoveKey(SaAlgorithm* algorithm, netlink::Buffer* keys) {
   const auto bytes = algorithm->key.bytes();
@@ -80,7 +86,7 @@ bool CanBeShared(const Selector& selector) { return selector.ifindex == 0; }
 SharedRecord RecordOf(const Sa& sa, const SharedUsage& usage) {
   SaSpec spec = sa.spec().Clone();
   netlink::Buffer keys;
-  for (SaAlgorithm* algorithm : {&spec.aead, &spec.cipher, &spec.auth}) MoveKey(algorithm, &keys);
+  for (SaAlgorithm* algorithm : AlgorithmsOf(&spec)) MoveKey(algorithm, &keys);
   const SaView view{.spec = &spec,
                     .state = sa.state(),
                     .usage = usage.usage,
@@ -122,7 +128,7 @@ Result<RestoredSa> SaOf(std::span<const uint8_t> clear, std::span<const uint8_t>
   auto spec = xfrm::DecodeSa(*request);
   if (!spec) return Unreadable(spec.error().message);
   std::span<const uint8_t> keys = secret;
-  for (SaAlgorithm* algorithm : {&spec->aead, &spec->cipher, &spec->auth}) {
+  for (SaAlgorithm* algorithm : AlgorithmsOf(&*spec)) {
     if (!PlaceKey(&keys, algorithm)) return Unreadable("keys are missing");
   }
   if (!keys.empty()) return Unreadable("it has more keys than algorithms");

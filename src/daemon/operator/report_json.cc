@@ -179,8 +179,8 @@ Json TemplateJson(const Template& tmpl) {
 
 void AddAlgorithms(const SaSpec& spec, KeyVisibility keys, Json* out) {
   AddAlgorithm("aead", spec.aead, keys, out);
-  AddAlgorithm("cipher", spec.cipher, keys, out);
-  AddAlgorithm("auth", spec.auth, keys, out);
+  AddAlgorithm("cipher", spec.pair->cipher, keys, out);
+  AddAlgorithm("auth", spec.pair->auth, keys, out);
 }
 
 }  // namespace
@@ -224,7 +224,7 @@ Json ToJson(const SaReport& report, KeyVisibility keys) {
     json["set_mark"] = {{"value", Hex32(spec.rare->set_mark_value)},
                         {"mask", Hex32(spec.rare->set_mark_mask)}};
   }
-  if (spec.cpu) json["pcpu_num"] = *spec.cpu;
+  if (spec.rare->cpu) json["pcpu_num"] = *spec.rare->cpu;
   AddAlgorithms(spec, keys, &json);
   if (spec.encap) json["encap"] = {{"sport", spec.encap->sport}, {"dport", spec.encap->dport}};
   json["state"] = StateName(report.state);

@@ -63,7 +63,7 @@ TEST(ReportJsonTest, SaShowsWhatIsSet) {
   spec.flags = kSaFlagNoEcn | kSaFlagAlign4;
   spec.rare.Change()->extra_flags = kSaExtraDontEncapDscp;
   spec.direction = SaDirection::kIn;
-  spec.cpu = 3;
+  spec.rare.Change()->cpu = 3;
   spec.encap = UdpEncap{.sport = 4500, .dport = 4501, .original_address = {}};
   spec.limits.Change()->hard_packets = 0;
   spec.limits.Change()->soft_add_seconds = 3600;

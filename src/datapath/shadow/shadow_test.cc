@@ -85,11 +85,11 @@ const Shape kShapes[] = {
 SaSpec WithPair(SaSpec spec, std::string_view cipher, std::size_t key, std::string_view auth,
                 std::size_t auth_key, uint16_t icv_bits) {
   spec.aead = {};
-  spec.cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, cipher);
-  spec.cipher.key = KeyMaterial(Pattern(key, 3));
-  spec.auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, auth);
-  spec.auth.key = KeyMaterial(Pattern(auth_key, 4));
-  spec.auth.icv_bits = icv_bits;
+  spec.pair.Change()->cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, cipher);
+  spec.pair.Change()->cipher.key = KeyMaterial(Pattern(key, 3));
+  spec.pair.Change()->auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, auth);
+  spec.pair.Change()->auth.key = KeyMaterial(Pattern(auth_key, 4));
+  spec.pair.Change()->auth.icv_bits = icv_bits;
   return spec;
 }
 

@@ -35,11 +35,11 @@ struct Case {
 void UsePair(SaSpec* spec, const char* cipher, std::size_t key, const char* auth,
              std::size_t auth_key, uint16_t icv_bits) {
   spec->aead = {};
-  spec->cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, cipher);
-  spec->cipher.key = KeyMaterial(test::Pattern(key));
-  spec->auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, auth);
-  spec->auth.key = KeyMaterial(test::Pattern(auth_key));
-  spec->auth.icv_bits = icv_bits;
+  spec->pair.Change()->cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, cipher);
+  spec->pair.Change()->cipher.key = KeyMaterial(test::Pattern(key));
+  spec->pair.Change()->auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, auth);
+  spec->pair.Change()->auth.key = KeyMaterial(test::Pattern(auth_key));
+  spec->pair.Change()->auth.icv_bits = icv_bits;
 }
 
 void UseAead(SaSpec* spec, const char* name, std::size_t key, uint16_t icv_bits) {

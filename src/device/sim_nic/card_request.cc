@@ -277,12 +277,12 @@ CardRequest RequestOf(const SaSpec& spec, Half half, OffloadMode mode) {
   r.sa_mode = spec.mode;
   r.family = spec.family;
   r.encryption = spec.encryption().descriptor;
-  r.authentication = spec.auth.descriptor;
+  r.authentication = spec.pair->auth.descriptor;
   r.aead = spec.aead.descriptor != nullptr;
   r.key_bits = Bits(spec.encryption().key);
   r.icv_bits = spec.aead.icv_bits;
-  r.auth_key_bits = Bits(spec.auth.key);
-  r.auth_icv_bits = spec.auth.icv_bits;
+  r.auth_key_bits = Bits(spec.pair->auth.key);
+  r.auth_icv_bits = spec.pair->auth.icv_bits;
   r.esn = spec.esn();
   r.extended_replay = spec.replay.extended_form;
   r.replay_window = spec.replay_window();

@@ -324,11 +324,11 @@ TEST_P(SimNicCardTest, NfpTakesCbcWithHmac) {
   Play("nfp");
   SaSpec spec = MakeSpec(Plain(0x100));
   spec.aead = {};
-  spec.cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, "cbc(aes)");
-  spec.cipher.key = KeyMaterial(Pattern(32));
-  spec.auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, "hmac(sha256)");
-  spec.auth.key = KeyMaterial(Pattern(32));
-  spec.auth.icv_bits = 128;
+  spec.pair.Change()->cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, "cbc(aes)");
+  spec.pair.Change()->cipher.key = KeyMaterial(Pattern(32));
+  spec.pair.Change()->auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, "hmac(sha256)");
+  spec.pair.Change()->auth.key = KeyMaterial(Pattern(32));
+  spec.pair.Change()->auth.icv_bits = 128;
   for (const CapabilityCheck& check :
        CheckCapabilities(nic_->caps(), spec, Half::kInbound, OffloadMode::kCrypto)) {
     EXPECT_EQ(check.missing, std::nullopt) << check.name;

@@ -122,7 +122,7 @@ bool SimNicTable::HasAddress(const SaSpec& spec, Half half) const {
 std::optional<DeviceRefusal> SimNicTable::LoadKey(const OffloadSa& sa, Slot* slot) {
   const SaSpec& spec = sa.spec;
   slot->key = spec.encryption().key.Clone();
-  slot->auth_key = spec.auth.key.Clone();
+  slot->auth_key = spec.pair->auth.key.Clone();
   SessionParams params = esp::SessionFor(spec, DirectionOf(sa.half), 1);
   params.key = slot->key.bytes();  // the slot's own copies, not the stack's
   params.auth_key = params.auth == nullptr ? params.auth_key : slot->auth_key.bytes();

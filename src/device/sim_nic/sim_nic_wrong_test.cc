@@ -328,11 +328,11 @@ TEST_P(SimNicWrongModeTest, InnerPacketIsChangedOnTheWayUp) {
 
 TEST_P(SimNicWrongDirectTest, ForgedPacketOfACipherWithAnAuthenticatorPasses) {
   spec_.aead = {};
-  spec_.cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, "cbc(aes)");
-  spec_.cipher.key = KeyMaterial(Pattern(16));
-  spec_.auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, "hmac(sha256)");
-  spec_.auth.key = KeyMaterial(Pattern(32));
-  spec_.auth.icv_bits = 128;
+  spec_.pair.Change()->cipher.descriptor = FindAlgorithm(AlgorithmKind::kCipher, "cbc(aes)");
+  spec_.pair.Change()->cipher.key = KeyMaterial(Pattern(16));
+  spec_.pair.Change()->auth.descriptor = FindAlgorithm(AlgorithmKind::kAuth, "hmac(sha256)");
+  spec_.pair.Change()->auth.key = KeyMaterial(Pattern(32));
+  spec_.pair.Change()->auth.icv_bits = 128;
   const OffloadHandle out = Install(spec_, Half::kOutbound, OffloadMode::kPacket);
   (void)Install(spec_, Half::kInbound, OffloadMode::kPacket);
   Give(out, OffloadMode::kPacket, 1, 3);
