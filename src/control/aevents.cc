@@ -57,10 +57,9 @@ Status RestoreReplay(const Sa& sa, const ReplayState& replay) {
 
 void Aevents::Follow(const Sa& sa, const AeventDefaults& defaults) {
   NoteTime(sa.number, defaults);
-  // The shared time is exact enough for the slice of the defaults (NoteTime), not for a shorter
-  // one.
+  // The shared time is exact enough for the slice of the defaults, not for another (NoteTime).
   const uint32_t own_age = sa.spec().rare->replay_max_age.value_or(0);
-  if (own_age == 0 || own_age >= defaults.max_age) return;
+  if (own_age == 0 || own_age == defaults.max_age) return;
   Watch watch = Begin(sa, since_.back());
   watch.reported_at_ns = clock_.MonotonicNs();
   Keep(sa, watch);

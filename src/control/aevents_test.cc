@@ -82,23 +82,37 @@ TEST_F(AeventsTest, ManySasOfManyTimesAreOfTheAgeThatTheyHad) {
   EXPECT_THAT(listener_.causes, testing::SizeIs(96)) << "all but those of the last second";
 }
 
-// The time that SAs share is not exact enough for a slice of its own.
+// The time that SAs share is exact enough for the slice of the defaults alone.
 TEST_F(AeventsTest, ATimerOfItsOwnBeginsWithTheSa) {
-  aevents_.Follow(*MakeSa(1), {.max_diff = 0, .max_age = 600});
-  clock_.monotonic_ns += 7'000'000'000;
-  SaSpec spec = test::MakeSpec();
-  spec.rare.Change()->replay_max_age = 10;
-  const auto sa = MakeSharedSa(std::move(spec), clock_.WallSeconds(), uint64_t{1});
-  sa->number = 2;
-  aevents_.Follow(*sa, {.max_diff = 0, .max_age = 600});
-  EXPECT_EQ(aevents_.View(sa).max_age, 10u);
-  (void)sa->outbound()->sequence.Reserve(1);
-  clock_.monotonic_ns += 999'000'000;
-  aevents_.Check(sa, clock_.monotonic_ns);
-  EXPECT_TRUE(listener_.causes.empty());
-  clock_.monotonic_ns += 1'000'000;
-  aevents_.Check(sa, clock_.monotonic_ns);
-  EXPECT_EQ(listener_.causes, std::vector{AeventCause::kTimer});
+  constexpr uint64_t kMs = 1'000'000;
+  uint64_t number = 0;
+  for (const uint32_t own : {10u, 100u, 3000u}) {
+    for (const uint32_t usual : {0u, 30u, 600u}) {
+      SCOPED_TRACE(std::to_string(own) + " " + std::to_string(usual));
+      const AeventDefaults defaults{.max_diff = 0, .max_age = usual};
+      aevents_.Follow(*MakeSa(++number), defaults);
+      clock_.monotonic_ns += 7000 * kMs;
+      SaSpec spec = test::MakeSpec();
+      spec.rare.Change()->replay_max_age = own;
+      const auto sa = MakeSharedSa(std::move(spec), clock_.WallSeconds(), uint64_t{1});
+      sa->number = ++number;
+      aevents_.Follow(*sa, defaults);
+      EXPECT_EQ(aevents_.View(sa).max_age, own);
+      (void)sa->outbound()->sequence.Reserve(1);
+      listener_.causes.clear();
+      for (int followed = 0; followed < 3;
+           ++followed) {  // later ones, after which times are merged
+        clock_.monotonic_ns += uint64_t{own} * 25 * kMs;
+        aevents_.Follow(*MakeSa(++number), defaults);
+      }
+      clock_.monotonic_ns += uint64_t{own} * 25 * kMs - 1;
+      aevents_.Check(sa, clock_.monotonic_ns);
+      EXPECT_TRUE(listener_.causes.empty());
+      clock_.monotonic_ns += 1;
+      aevents_.Check(sa, clock_.monotonic_ns);
+      EXPECT_EQ(listener_.causes, std::vector{AeventCause::kTimer});
+    }
+  }
 }
 
 TEST_F(AeventsTest, SaThatMovedGoesOnWhereTheOldOneStopped) {
