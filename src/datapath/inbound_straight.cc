@@ -88,8 +88,8 @@ uint32_t InboundStraight::Take(std::span<Packet* const> left) {
   return n;
 }
 
-// For the first packet of a run, which is number `at` of the batch. False: the general way finds out
-// why not.
+// For the first packet of a run, which is number `at` of the batch. False: the general way finds
+// out why not.
 [[gnu::noinline]] bool InboundStraight::Find(uint32_t at, uint32_t spi, uint32_t daddr,
                                              uint64_t generation) {
   if (!Lookup(at, spi, daddr)) {

@@ -153,8 +153,8 @@ class Encapsulator {
   if (!Fits(kFront, in_frame)) return DropReason::kOutTooBig;
   uint8_t* old_frame = packet->data();
   const KeptIpv4 header(old_frame + kEthernetHeader);
-  const uint32_t grown = kFront + length +
-                         WriteEnd(length - kIpv4Header, header.protocol(), old_frame + in_frame);
+  const uint32_t grown =
+      kFront + length + WriteEnd(length - kIpv4Header, header.protocol(), old_frame + in_frame);
   uint8_t* ip = MoveEthernet(kFront, old_frame) + kEthernetHeader;
   header.Write(grown, kProtoEsp, ip);
   WriteEsp(seq, kFront, grown, ip + kIpv4Header, packet);

@@ -202,7 +202,8 @@ TEST(EncapsulateTest, PaddingOfEveryLength) {
 TEST(EncapsulateTest, TransportPadsEveryLengthAndKeepsTheHeader) {
   const auto sa = test::MakeSa({.mode = SaMode::kTransport});
   for (std::size_t n = 0; n < 9; ++n) {
-    const Bytes ip = test::Udp({.tos = 0xb9, .dont_fragment = true, .id = 0xfffe}, 1, 2, Pattern(n));
+    const Bytes ip =
+        test::Udp({.tos = 0xb9, .dont_fragment = true, .id = 0xfffe}, 1, 2, Pattern(n));
     const Bytes l3 = L3(Encapsulate(*sa, ip));
     const std::size_t pad = (4 - (ip.size() - 20 + 2) % 4) % 4;
     ASSERT_EQ(l3.size(), ip.size() + 16 + pad + 2 + 16) << n;

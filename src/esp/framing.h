@@ -59,8 +59,8 @@ inline void WriteEtherType(IpFamily family, Packet* packet) {
   }
 }
 
-// Pad bytes 1, 2, 3, pad length, next header. Writes up to two bytes more, which the ICV overwrites.
-// REQUIRES: pad < 4.
+// Pad bytes 1, 2, 3, pad length, next header. Writes up to two bytes more, which the ICV
+// overwrites. REQUIRES: pad < 4.
 inline void WriteShortTrailer(uint32_t pad, uint8_t next_header, uint8_t* out) {
   static constexpr uint32_t kPads[4] = {0x00, 0x0101, 0x020201, 0x03030201};
   std::memcpy(out, &kPads[pad], sizeof(kPads[pad]));
