@@ -11,6 +11,13 @@ bool Fits(const LedgerQuery& query, const SaHalf& half) {
          (!query.daddr.has_value() || *query.daddr == half.daddr);
 }
 
+// All but time and half are equal.
+bool HaveTheSameWords(const PlacementEntry& a, const PlacementEntry& b) {
+  return a.requested == b.requested && a.requested_by == b.requested_by &&
+         a.effective == b.effective && a.where == b.where && a.reason == b.reason &&
+         a.explanation == b.explanation && a.simulated == b.simulated && a.really == b.really;
+}
+
 }  // namespace
 
 void Ledger::Placed(PlacementEntry& entry) {
@@ -28,21 +35,15 @@ void Ledger::Restore(const PlacementEntry& entry) {
   placements_.pop_front();
   ++dropped_;
   if (--words_[oldest].placements > 0) return;
-  words_[oldest].words = {};
+  words_[oldest].entry = {};
   free_words_.push_back(oldest);
   std::erase(recent_, oldest);
-}
-
-bool Ledger::Words::AreThoseOf(const PlacementEntry& entry) const {
-  return requested == entry.requested && requested_by == entry.requested_by &&
-         effective == entry.effective && where == entry.where && reason == entry.reason &&
-         explanation == entry.explanation && simulated == entry.simulated && really == entry.really;
 }
 
 // Thousands of SAs are placed in the same words, so entries share those used last.
 uint32_t Ledger::Shared(const PlacementEntry& entry) {
   for (const uint32_t recent : recent_) {
-    if (words_[recent].words.AreThoseOf(entry)) return recent;
+    if (HaveTheSameWords(words_[recent].entry, entry)) return recent;
   }
   auto index = static_cast<uint32_t>(words_.size());
   if (free_words_.empty()) {
@@ -51,31 +52,17 @@ uint32_t Ledger::Shared(const PlacementEntry& entry) {
     index = free_words_.back();
     free_words_.pop_back();
   }
-  words_[index].words = {.requested = entry.requested,
-                         .requested_by = entry.requested_by,
-                         .effective = entry.effective,
-                         .where = entry.where,
-                         .reason = entry.reason,
-                         .explanation = entry.explanation,
-                         .simulated = entry.simulated,
-                         .really = entry.really};
+  words_[index].entry = entry;
   recent_.push_front(index);
   if (recent_.size() > kRecentWords) recent_.pop_back();
   return index;
 }
 
 PlacementEntry Ledger::EntryOf(const Placement& placement) const {
-  const Words& words = words_[placement.words].words;
-  return {.time_ms = placement.time_ms,
-          .half = placement.half.Whole(),
-          .requested = words.requested,
-          .requested_by = words.requested_by,
-          .effective = words.effective,
-          .where = words.where,
-          .reason = words.reason,
-          .explanation = words.explanation,
-          .simulated = words.simulated,
-          .really = words.really};
+  PlacementEntry entry = words_[placement.words].entry;
+  entry.time_ms = placement.time_ms;
+  entry.half = placement.half.Whole();
+  return entry;
 }
 
 uint32_t Ledger::HolderNumber(std::string_view name, std::string_view kind,
@@ -189,7 +176,7 @@ LedgerReport Ledger::Report(const LedgerQuery& query) const {
     for (const Key& key : ended_) add_key(EntryOf(key));
     for (const Placement& placement : placements_) {
       const bool by_holder =
-          !query.holder.has_value() || *query.holder == words_[placement.words].words.where;
+          !query.holder.has_value() || *query.holder == words_[placement.words].entry.where;
       if (by_holder && Fits(query, placement.half.Whole())) {
         report.placements.push_back(EntryOf(placement));
       }

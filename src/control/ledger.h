@@ -87,26 +87,15 @@ class Ledger {
     uint32_t holder = 0;
   };
   static_assert(sizeof(Held) == 32);
-  // What many entries have in common: as in PlacementEntry.
-  struct Words {
-    std::string requested;
-    std::string requested_by;
-    std::string effective;
-    std::string where;
-    std::string reason;
-    std::string explanation;
-    bool simulated = false;
-    std::string really;
-    bool AreThoseOf(const PlacementEntry& entry) const;
-  };
   struct Placement {
     uint64_t time_ms = 0;
     ShortHalf half;
     uint32_t words = 0;  // index in words_
   };
   static_assert(sizeof(Placement) == 32);
-  struct SharedWords {
-    Words words;
+  // What many entries have in common.
+  struct Words {
+    PlacementEntry entry;     // time and half are of one of them
     uint32_t placements = 0;  // that have them; 0: free
   };
   static constexpr std::size_t kRecentWords = 16;
@@ -126,7 +115,7 @@ class Ledger {
   KeyEntry shown_;
   std::optional<uint32_t> shown_holder_;  // whose words `shown_` has
   std::deque<Placement> placements_;
-  std::deque<SharedWords> words_;
+  std::deque<Words> words_;
   std::vector<uint32_t> free_words_;
   std::deque<uint32_t> recent_;  // of words_, newest first
   std::deque<Key> ended_;
