@@ -69,32 +69,35 @@ void SlotScheduler::Schedule() {
 }
 
 void SlotScheduler::PromoteAndDemote(std::size_t device, Half half, uint32_t* moves) {
-  std::vector<PlacedSa*> waiting, resident;
+  std::vector<Candidate> waiting, resident;
   for (auto& [number, placed] : placed_.all()) {
     const PlacedHalf& row = placed.half(half);
-    if (WaitsFor(row, device) && RateOf(placed) > 0) waiting.push_back(&placed);
-    if (row.IsOn(devices_[device].offload)) resident.push_back(&placed);
+    const bool waits = WaitsFor(row, device);
+    const bool resides = row.IsOn(devices_[device].offload);
+    if (!waits && !resides) continue;
+    const Candidate candidate{&placed, RateOf(placed)};
+    if (waits && candidate.rate > 0) waiting.push_back(candidate);
+    if (resides) resident.push_back(candidate);
   }
-  std::sort(waiting.begin(), waiting.end(), [&](const PlacedSa* a, const PlacedSa* b) {
-    return RateOf(*a) != RateOf(*b) ? RateOf(*a) > RateOf(*b) : a->sa->number < b->sa->number;
-  });
-  std::sort(resident.begin(), resident.end(), [&](const PlacedSa* a, const PlacedSa* b) {
-    return RateOf(*a) != RateOf(*b) ? RateOf(*a) < RateOf(*b) : a->sa->number < b->sa->number;
-  });
+  // Of equal rates the older SA comes first: they are in this order already.
+  std::stable_sort(waiting.begin(), waiting.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.rate > b.rate; });
+  std::stable_sort(resident.begin(), resident.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.rate < b.rate; });
   std::size_t next = 0;
-  for (PlacedSa* busy : waiting) {
+  for (const Candidate& busy : waiting) {
     if (*moves == 0) return;
-    if (Promote(busy, half, device)) {
+    if (Promote(busy.placed, half, device)) {
       --*moves;
       continue;
     }
-    PlacedSa* idle = NextIdle(resident, half, &next);
+    const Candidate* idle = NextIdle(resident, half, &next);
     // All later candidates are less busy, and all later residents less idle.
-    if (idle == nullptr || !IsClearlyBusier(RateOf(*busy), RateOf(*idle))) return;
+    if (idle == nullptr || !IsClearlyBusier(busy.rate, idle->rate)) return;
     ++next;
-    Demote(idle, half);
+    Demote(idle->placed, half);
     // Gets the slot as soon as the key in it is erased.
-    placed_.SetDue(&busy->made(half), ReasonCode::kPromoted);
+    placed_.SetDue(&busy.placed->made(half), ReasonCode::kPromoted);
     --*moves;
   }
 }
@@ -113,14 +116,14 @@ bool SlotScheduler::Promote(PlacedSa* busy, Half half, std::size_t device) {
   return true;
 }
 
-PlacedSa* SlotScheduler::NextIdle(const std::vector<PlacedSa*>& resident, Half half,
-                                  std::size_t* next) const {
+const SlotScheduler::Candidate* SlotScheduler::NextIdle(const std::vector<Candidate>& resident,
+                                                        Half half, std::size_t* next) const {
   const uint64_t settled_before = clock_.WallSeconds() - params_.min_residence_seconds;
   for (; *next < resident.size(); ++*next) {
-    const PlacedHalf& row = resident[*next]->half(half);
+    const PlacedHalf& row = resident[*next].placed->half(half);
     // Without a CPU session it is required to stay on the device.
     if (!row.request.pinned && row.since <= settled_before && row.binding->cpu.session != nullptr) {
-      return resident[*next];
+      return &resident[*next];
     }
   }
   return nullptr;

@@ -36,8 +36,13 @@ class SlotScheduler {
   bool IsClearlyBusier(uint64_t rate, uint64_t than) const;
   void PromoteAndDemote(std::size_t device, Half half, uint32_t* moves);
   bool Promote(PlacedSa* busy, Half half, std::size_t device);
+  struct Candidate {
+    PlacedSa* placed;
+    uint64_t rate;  // RateOf it, which is looked up once
+  };
   // The first from `next` on that may lose its slot; `next` past the end: none.
-  PlacedSa* NextIdle(const std::vector<PlacedSa*>& resident, Half half, std::size_t* next) const;
+  const Candidate* NextIdle(const std::vector<Candidate>& resident, Half half,
+                            std::size_t* next) const;
   void Demote(PlacedSa* placed, Half half);
   bool WaitsFor(const PlacedHalf& half, std::size_t device) const;
   void FillFreeSlots(std::size_t device);
