@@ -170,7 +170,7 @@ class TransformBench {
  private:
   const Crypto crypto_;
   PacketPools pools_{256, 1};
-  const std::shared_ptr<Sa> sa_ = test::MakeSa(kOptions);
+  const SaPtr sa_ = test::MakeSa(kOptions);
   const std::unique_ptr<CryptoEngine> engine_;
   const std::unique_ptr<CryptoQueue> queue_;
   const std::unique_ptr<CryptoSession> seal_;

@@ -61,7 +61,7 @@ class Receiver {
     path_.quiescence.Collect();
   }
   ~Receiver() {
-    if (binding_->device != nullptr) binding_->device->ReleaseSa(binding_->handle);
+    if (binding_->device() != nullptr) binding_->device()->ReleaseSa(binding_->handle);
   }
 
   // The NIC works on everything that came by the wire. Returns its cycles.
@@ -94,7 +94,7 @@ class Receiver {
     sa->inbound()->binding = binding_.get();
     path_.sad.Insert(sa);
     path_.sad.IndexByNumber(sa);
-    if (binding_->device != nullptr) binding_->device->StartSa(binding_->handle);
+    if (binding_->device() != nullptr) binding_->device()->StartSa(binding_->handle);
   }
 
   DataPath path_;

@@ -113,7 +113,7 @@ void Parts(uint32_t n) {
       "PlacedSa %zu, Policy %zu\n",
       sizeof(SaSpec), sizeof(Sa), sizeof(OutboundSa), sizeof(InboundSa), sizeof(SaBinding),
       sizeof(PlacedSa), sizeof(Policy));
-  std::vector<std::shared_ptr<Sa>> sas;
+  std::vector<SaPtr> sas;
   sas.reserve(n);
   Measure("  part: Sa and its half", n, [&] {
     for (uint32_t i = 0; i < n; ++i) {

@@ -18,7 +18,7 @@ constexpr unsigned kTransport6 = 3;  // index in World::sas
 struct World {
   PacketPools pools{1024, 8};  // more than the worker keeps in stock
   test::TestHost host{&pools};
-  std::vector<std::shared_ptr<Sa>> sas;
+  std::vector<SaPtr> sas;
   uint64_t seq = 0;
 
   World() {

@@ -25,7 +25,7 @@ using test::operator+;
 using test::Bytes;
 
 struct KeyedSa {
-  std::shared_ptr<Sa> sa;
+  SaPtr sa;
   std::unique_ptr<CryptoSession> seal;
   std::unique_ptr<CryptoSession> open;
 };

@@ -19,7 +19,7 @@ using namespace cygnet;  // NOLINT: a single-file program
 constexpr uint32_t kWireMtu = 1500;
 
 struct World {
-  std::vector<std::shared_ptr<Sa>> sas = {
+  std::vector<SaPtr> sas = {
       test::MakeSa({.spi = 0x1000}),
       test::MakeSa({.spi = 0x1000, .encap = test::NatT()}),
       test::MakeSa({.src = "2001:db8::1", .dst = "2001:db8::2", .spi = 0x1000}),

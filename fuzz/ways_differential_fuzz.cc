@@ -60,7 +60,7 @@ struct World {
   test::TestHost a;
   test::TestHost b;
   std::unique_ptr<Lan> lan_a, lan_b;  // of hosts with inside interfaces
-  std::vector<std::shared_ptr<Sa>> sas_a, sas_b;
+  std::vector<SaPtr> sas_a, sas_b;
   std::vector<std::shared_ptr<Policy>> policies;
 
   World(uint32_t straight_from, bool inside)
@@ -225,8 +225,7 @@ bool SameEvents(std::vector<DataPathEvent> one, std::vector<DataPathEvent> other
   return std::equal(one.begin(), one.end(), other.begin(), other.end(), same);
 }
 
-void CheckSas(const std::vector<std::shared_ptr<Sa>>& one,
-              const std::vector<std::shared_ptr<Sa>>& other) {
+void CheckSas(const std::vector<SaPtr>& one, const std::vector<SaPtr>& other) {
   for (std::size_t n = 0; n < one.size(); ++n) {
     CYGNET_CHECK(one[n]->lifetime().usage() == other[n]->lifetime().usage());
     CYGNET_CHECK(one[n]->lifetime().last_used() == other[n]->lifetime().last_used());

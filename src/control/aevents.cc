@@ -112,14 +112,13 @@ void Aevents::Continue(const Sa& from, const Sa& to) {
   Keep(to, watch);
 }
 
-AeventView Aevents::View(const std::shared_ptr<Sa>& sa) const {
+AeventView Aevents::View(const SaPtr& sa) const {
   if (!IsFollowed(*sa)) return AeventView{sa, 0, 0};
   const Watch watch = WatchOf(*sa);
   return AeventView{sa, watch.max_diff, watch.max_age};
 }
 
-Status Aevents::Update(const std::shared_ptr<Sa>& sa, const AeventChange& change,
-                       const RequestOrigin& origin) {
+Status Aevents::Update(const SaPtr& sa, const AeventChange& change, const RequestOrigin& origin) {
   if (!IsFollowed(*sa)) return MakeError(Errc::kInvalid, "SA must be in VALID state");
   if (change.replay_fault) return *change.replay_fault;
   Watch watch = WatchOf(*sa);
@@ -131,8 +130,7 @@ Status Aevents::Update(const std::shared_ptr<Sa>& sa, const AeventChange& change
   return {};
 }
 
-void Aevents::Report(const std::shared_ptr<Sa>& sa, Watch watch, AeventCause cause,
-                     const RequestOrigin& origin) {
+void Aevents::Report(const SaPtr& sa, Watch watch, AeventCause cause, const RequestOrigin& origin) {
   watch.reported_seq = ReceivedOf(*sa);
   watch.reported_oseq = SentOf(*sa);
   watch.reported_at_ns = clock_.MonotonicNs();
@@ -140,7 +138,7 @@ void Aevents::Report(const std::shared_ptr<Sa>& sa, Watch watch, AeventCause cau
   announcer_.Notify(SaAevent{.sa = sa, .cause = cause}, origin);
 }
 
-void Aevents::Check(const std::shared_ptr<Sa>& sa, uint64_t now_ns) {
+void Aevents::Check(const SaPtr& sa, uint64_t now_ns) {
   if (!IsFollowed(*sa)) return;
   const Watch watch = WatchOf(*sa);
   const uint64_t moved =

@@ -32,11 +32,10 @@ class Aevents {
   void Continue(const Sa& from, const Sa& to);
   void Forget(uint64_t sa_number) { watched_.erase(sa_number); }
 
-  AeventView View(const std::shared_ptr<Sa>& sa) const;
-  Status Update(const std::shared_ptr<Sa>& sa, const AeventChange& change,
-                const RequestOrigin& origin);
+  AeventView View(const SaPtr& sa) const;
+  Status Update(const SaPtr& sa, const AeventChange& change, const RequestOrigin& origin);
   // Sends the report if one is due.
-  void Check(const std::shared_ptr<Sa>& sa, uint64_t now_ns);
+  void Check(const SaPtr& sa, uint64_t now_ns);
 
  private:
   struct Watch {
@@ -58,8 +57,7 @@ class Aevents {
   bool IsFollowed(const Sa& sa) const;
   Watch WatchOf(const Sa& sa) const;
   void Keep(const Sa& sa, const Watch& watch) { watched_.insert_or_assign(sa.number, watch); }
-  void Report(const std::shared_ptr<Sa>& sa, Watch watch, AeventCause cause,
-              const RequestOrigin& origin = {});
+  void Report(const SaPtr& sa, Watch watch, AeventCause cause, const RequestOrigin& origin = {});
 
   const Announcer& announcer_;
   const Clock& clock_;

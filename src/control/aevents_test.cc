@@ -23,7 +23,7 @@ class Listener final : public ControlListener {
 
 class AeventsTest : public testing::Test {
  protected:
-  std::shared_ptr<Sa> MakeSa(uint64_t number) {
+  SaPtr MakeSa(uint64_t number) {
     auto sa = MakeSharedSa(test::MakeSpec(), clock_.WallSeconds(), uint64_t{1});
     sa->number = number;
     return sa;
@@ -71,7 +71,7 @@ TEST_F(AeventsTest, NewSaHasTheDefaultsAndTheAgeOfItsTime) {
 }
 
 TEST_F(AeventsTest, ManySasOfManyTimesAreOfTheAgeThatTheyHad) {
-  std::vector<std::shared_ptr<Sa>> sas;
+  std::vector<SaPtr> sas;
   for (uint64_t i = 1; i <= 100; ++i) {
     sas.push_back(MakeSa(i));
     aevents_.Follow(*sas.back(), {.max_diff = 5, .max_age = 10});

@@ -17,7 +17,7 @@ class Announcer {
   Status Prepare(const ControlEvent& change) const {
     return journal_ != nullptr ? journal_->Prepare(change) : Status{};
   }
-  Status PrepareRestored(const std::shared_ptr<const Sa>& sa) const {
+  Status PrepareRestored(const ConstSaPtr& sa) const {
     return journal_ != nullptr ? journal_->PrepareRestored(sa) : Status{};
   }
   // For a change that cannot be refused.

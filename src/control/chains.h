@@ -18,7 +18,7 @@ class StateKeeperChain final : public StateKeeper {
       if (keeper != nullptr) keepers_.push_back(keeper);
     }
   }
-  void Keep(const std::shared_ptr<const Sa>& sa) override {
+  void Keep(const ConstSaPtr& sa) override {
     for (StateKeeper* keeper : keepers_) keeper->Keep(sa);
   }
   void Update(const Sa& sa) override {
@@ -45,7 +45,7 @@ class ChangeJournalChain final : public ChangeJournal {
     for (ChangeJournal* journal : journals_) CYGNET_RETURN_IF_ERROR(journal->Prepare(change));
     return {};
   }
-  Status PrepareRestored(const std::shared_ptr<const Sa>& sa) override {
+  Status PrepareRestored(const ConstSaPtr& sa) override {
     for (ChangeJournal* journal : journals_) CYGNET_RETURN_IF_ERROR(journal->PrepareRestored(sa));
     return {};
   }

@@ -17,7 +17,7 @@ class Notes final : public ChangeJournal {
     Write(std::holds_alternative<SaAdded>(change) ? "added" : "other");
     return refuses_ ? Status(MakeError(Errc::kIo)) : Status();
   }
-  Status PrepareRestored(const std::shared_ptr<const Sa>&) override {
+  Status PrepareRestored(const ConstSaPtr&) override {
     Write("restored");
     return refuses_ ? Status(MakeError(Errc::kIo)) : Status();
   }

@@ -170,7 +170,7 @@ ControlPlane::~ControlPlane() {
   // behind is freed soon, while the CPU's caches still have it.
   constexpr std::size_t kFreedTogether = 64;
   std::size_t removed = 0;
-  for (std::shared_ptr<Sa>& sa : path_.sad.List()) {
+  for (SaPtr& sa : path_.sad.List()) {
     sas_.Remove(sa);
     sa = nullptr;
     if (++removed % kFreedTogether == 0) path_.quiescence.Collect();
@@ -186,25 +186,25 @@ ControlPlane::~ControlPlane() {
 }
 
 void ControlPlane::TakeBackNumbers() {
-  path_.sad.ForEach([this](const std::shared_ptr<Sa>& sa) { placement_.TakeBack(*sa); });
+  path_.sad.ForEach([this](const SaPtr& sa) { placement_.TakeBack(*sa); });
 }
 
 // --- Clients ---
 
-Result<std::shared_ptr<const Sa>> ControlPlane::GetSa(const SaId& id) const {
-  std::shared_ptr<const Sa> sa = sas_.Named(id);
+Result<ConstSaPtr> ControlPlane::GetSa(const SaId& id) const {
+  ConstSaPtr sa = sas_.Named(id);
   if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
   return sa;
 }
 
 Result<AeventView> ControlPlane::GetAevent(const SaId& id) const {
-  const std::shared_ptr<Sa> sa = sas_.Named(id);
+  const SaPtr sa = sas_.Named(id);
   if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
   return aevents_.View(sa);
 }
 
 Status ControlPlane::UpdateAevent(const AeventChange& change, const RequestOrigin& origin) {
-  const std::shared_ptr<Sa> sa = sas_.Named(change.id);
+  const SaPtr sa = sas_.Named(change.id);
   if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
   if (change.replay.has_value() && sa->inbound() != nullptr) {
     numbers_.EnsureInbound(*sa, change.replay->seq);
@@ -285,7 +285,7 @@ void ControlPlane::ReadSettings() {
 
 // --- Placement's events ---
 
-void ControlPlane::OnMoved(const std::shared_ptr<Sa>& sa) {
+void ControlPlane::OnMoved(const SaPtr& sa) {
   sas_.FollowPolicies(sa);
   announcer_.Notify(SaUpdated{sa});
 }
@@ -318,7 +318,7 @@ void ControlPlane::OnWrongPackets(const std::string& device, Half half, uint64_t
   if (params_.audit != nullptr) params_.audit->WrongPackets(device, half, count, what, evidence);
 }
 
-void ControlPlane::OnLost(const std::shared_ptr<Sa>& sa) {
+void ControlPlane::OnLost(const SaPtr& sa) {
   announcer_.Note(SaDeleted{sa});
   sas_.Remove(sa);
 }

@@ -130,11 +130,11 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Status DeleteSa(const SaId& id, const RequestOrigin& origin) override {
     return sas_.Delete(id, origin);
   }
-  Result<std::shared_ptr<const Sa>> GetSa(const SaId& id) const override;
+  Result<ConstSaPtr> GetSa(const SaId& id) const override;
   bool FlushSas(uint8_t proto, const RequestOrigin& origin) override {
     return sas_.Flush(proto, origin);
   }
-  Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) override {
+  Result<ConstSaPtr> AllocateSpi(SpiRequest request) override {
     return larval_.AllocateSpi(std::move(request));
   }
   Status ExpireSa(const SaId& id, bool hard, const RequestOrigin& origin = {}) override {
@@ -147,7 +147,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Status MigrateSa(const SaMigration& migration, const RequestOrigin& origin) override {
     return migrations_.RunOne(migration, origin);
   }
-  std::vector<std::shared_ptr<const Sa>> ListSas() const override { return sas_.List(); }
+  std::vector<ConstSaPtr> ListSas() const override { return sas_.List(); }
   SaView Inspect(const Sa& sa) const override { return sas_.Inspect(sa); }
   SadInfo GetSadInfo() const override { return {.count = static_cast<uint32_t>(path_.sad.size())}; }
   Status AddPolicy(PolicySpec spec, const RequestOrigin& origin) override {
@@ -215,8 +215,7 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
                           Half half) const override {
     return reports().PlacementOf(spi, daddr, family, half);
   }
-  std::shared_ptr<const Sa> FindSa(Spi spi, const IpAddress& daddr,
-                                   IpFamily family) const override {
+  ConstSaPtr FindSa(Spi spi, const IpAddress& daddr, IpFamily family) const override {
     return path_.sad.FindWithAnyMark(
         {.daddr = daddr, .spi = spi, .proto = kProtoEsp, .family = family});
   }
@@ -297,13 +296,11 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   void AuditFips() const;
   uint64_t Now() const { return params_.clock->WallSeconds(); }
   // PlacementListener
-  void OnEntering(const std::shared_ptr<Sa>& sa, std::size_t device) override {
-    sas_.GivePolicies(sa, device);
-  }
-  void OnMoved(const std::shared_ptr<Sa>& sa) override;
+  void OnEntering(const SaPtr& sa, std::size_t device) override { sas_.GivePolicies(sa, device); }
+  void OnMoved(const SaPtr& sa) override;
   void OnBack(std::size_t device) override { device_policies_.GiveAgain(device); }
   void OnGone(std::size_t device) override { policies_.Lose(device); }
-  void OnLost(const std::shared_ptr<Sa>& sa) override;
+  void OnLost(const SaPtr& sa) override;
   void OnDeviceState(const std::string& device, const std::string& state,
                      const std::string& explanation) override;
   void OnWithdrawn(const std::string& device, const WithdrawnCapability& capability,

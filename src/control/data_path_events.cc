@@ -34,8 +34,7 @@ bool DataPathEvents::TakeFrom(SpscRing<DataPathEvent>* ring, int* acquires) {
 }
 
 void DataPathEvents::Handle(const DataPathEvent& event) {
-  const std::shared_ptr<Sa> sa =
-      event.sa_number == 0 ? nullptr : path_.sad.FindByNumber(event.sa_number);
+  const SaPtr sa = event.sa_number == 0 ? nullptr : path_.sad.FindByNumber(event.sa_number);
   switch (event.kind) {
     case DataPathEvent::Kind::kAcquire:
       parts_.acquires->OnTraffic(event);
@@ -85,7 +84,7 @@ void DataPathEvents::OnShortQuote(const DataPathEvent& event) {
                          .mtu = event.mtu};
   const uint64_t now = parts_.clock->WallSeconds();
   const uint32_t wire_mtu = path_.interfaces[event.interface].wire->mtu();
-  path_.sad.ForEach([&](const std::shared_ptr<Sa>& sa) {
+  path_.sad.ForEach([&](const SaPtr& sa) {
     OutboundSa* half = sa->outbound();
     if (half != nullptr && IsAbout(error, *half)) LearnPathMtu(half, error.mtu, wire_mtu, now);
   });

@@ -204,8 +204,7 @@ void DevicePolicies::Take(const Policy& policy) {
 
 // --- SAs in packet mode that no client has requested ---
 
-std::optional<DeviceRefusal> DevicePolicies::Follow(const std::shared_ptr<Sa>& sa,
-                                                    std::size_t device) {
+std::optional<DeviceRefusal> DevicePolicies::Follow(const SaPtr& sa, std::size_t device) {
   const auto known = followers_.find(sa->number);
   if (known != followers_.end() && known->second.device == device) return std::nullopt;
   std::optional<DeviceRefusal> first;

@@ -64,7 +64,7 @@ class DevicePolicies {
   // Gives the device the policies of the SA. Call before the SA runs there. A refusal names the
   // first policy that the device does not take; what it drops for that reason, it drops until it
   // takes it.
-  std::optional<DeviceRefusal> Follow(const std::shared_ptr<Sa>& sa, std::size_t device);
+  std::optional<DeviceRefusal> Follow(const SaPtr& sa, std::size_t device);
   // The SA has left packet mode, or is removed. No effect for another one.
   void Forget(uint64_t sa_number);
 
@@ -88,7 +88,7 @@ class DevicePolicies {
     std::vector<Held> held;
   };
   struct Follower {
-    std::shared_ptr<Sa> sa;
+    SaPtr sa;
     std::size_t device = 0;
   };
   // Numbers in sets: thousands of policies may share a reqid.

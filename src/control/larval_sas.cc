@@ -20,9 +20,9 @@ Selector LarvalSelector(const SaSpec& spec) {
 
 }  // namespace
 
-std::shared_ptr<Sa> LarvalSas::Find(const SaSpec& spec) const {
+SaPtr LarvalSas::Find(const SaSpec& spec) const {
   if (spec.acquire_seq != 0) {
-    std::shared_ptr<Sa> sa = path_.sad.FindByAcquireSeq(spec.acquire_seq);
+    SaPtr sa = path_.sad.FindByAcquireSeq(spec.acquire_seq);
     if (sa != nullptr && sa->spec().daddr == spec.daddr && sa->spec().rare->cpu == spec.rare->cpu)
       return sa;
   }
@@ -50,7 +50,7 @@ bool LarvalSas::AcquireInProgress(const SaSpec& wanted) const {
          path_.sad.FindLarval(from_anywhere, any) != nullptr;
 }
 
-std::shared_ptr<Sa> LarvalSas::Insert(SaSpec spec, uint64_t since) {
+SaPtr LarvalSas::Insert(SaSpec spec, uint64_t since) {
   auto sa = MakeSharedSa(std::move(spec), since, Sa::Larval{});
   path_.sad.Insert(sa);  // no flow can use it: the workers' flow caches stay valid
   if (keeper_ != nullptr) keeper_->Keep(sa);  // it has no numbers
@@ -84,13 +84,13 @@ std::optional<Spi> LarvalSas::ChooseSpi(const SpiRequest& request) const {
   return std::nullopt;
 }
 
-Result<std::shared_ptr<const Sa>> LarvalSas::AllocateSpi(SpiRequest request) {
+Result<ConstSaPtr> LarvalSas::AllocateSpi(SpiRequest request) {
   SaSpec spec = std::move(request.spec);
   request.spec.proto = spec.proto;
   spec.limits = LifetimeLimits{};
   spec.limits.Change()->hard_add_seconds = request.larval_lifetime_seconds;
   spec.selector = LarvalSelector(spec);
-  const std::shared_ptr<Sa> larval = Find(spec);
+  const SaPtr larval = Find(spec);
   spec.acquire_seq = 0;  // it was only used to find a state; a new state has none
   const std::optional<Spi> spi = ChooseSpi(request);
   if (!spi.has_value()) {
@@ -107,15 +107,15 @@ Result<std::shared_ptr<const Sa>> LarvalSas::AllocateSpi(SpiRequest request) {
     Remove(larval);
   }
   spec.spi = *spi;
-  return std::shared_ptr<const Sa>(Insert(std::move(spec), since));
+  return ConstSaPtr(Insert(std::move(spec), since));
 }
 
 void LarvalSas::RemoveAnswered(const SaSpec& spec) {
-  const std::shared_ptr<Sa> larval = Find(spec);
+  const SaPtr larval = Find(spec);
   if (larval != nullptr && larval->spec().spi.value == 0) Remove(larval);
 }
 
-void LarvalSas::Remove(const std::shared_ptr<Sa>& sa) {
+void LarvalSas::Remove(const SaPtr& sa) {
   sa->set_state(SaState::kDead);
   budget_.Remove(sa->number);
   if (keeper_ != nullptr) keeper_->Forget(*sa);

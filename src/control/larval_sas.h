@@ -22,7 +22,7 @@ class LarvalSas {
             StateKeeper* keeper = nullptr)
       : path_(*path), clock_(*clock), budget_(*budget), keeper_(keeper) {}
 
-  Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request);
+  Result<ConstSaPtr> AllocateSpi(SpiRequest request);
   // An SPI that the process before has given out. REQUIRES: it has an SPI and its usage.
   void Restore(SaSpec spec);
   // The state of an ACQUIRE that traffic under this policy caused.
@@ -32,11 +32,11 @@ class LarvalSas {
   // An SA of this spec answers the state of an ACQUIRE, which is removed without an event.
   void RemoveAnswered(const SaSpec& spec);
   // REQUIRES: it is larval. No flow used it, so flow caches stay valid.
-  void Remove(const std::shared_ptr<Sa>& sa);
+  void Remove(const SaPtr& sa);
 
  private:
-  std::shared_ptr<Sa> Find(const SaSpec& spec) const;
-  std::shared_ptr<Sa> Insert(SaSpec spec, uint64_t since);
+  SaPtr Find(const SaSpec& spec) const;
+  SaPtr Insert(SaSpec spec, uint64_t since);
   std::optional<Spi> ChooseSpi(const SpiRequest& request) const;
 
   DataPath& path_;

@@ -18,7 +18,7 @@ class LarvalSasTest : public testing::Test {
     spec.acquire_seq = acquire_seq;
     return spec;
   }
-  Result<std::shared_ptr<const Sa>> Allocate(uint32_t min, uint32_t max, uint32_t seq = 0) {
+  Result<ConstSaPtr> Allocate(uint32_t min, uint32_t max, uint32_t seq = 0) {
     SpiRequest request{.spec = test::MakeSpec({.spi = 0}), .min = min, .max = max};
     request.spec.acquire_seq = seq;
     return larval_.AllocateSpi(std::move(request));

@@ -49,7 +49,7 @@ class MigrateTest : public test::ControlPlaneTest {
     ASSERT_TRUE(control_->AddSa(std::move(spec), {}).has_value());
     recorder_.Take();
   }
-  std::shared_ptr<const Sa> At(const std::string& daddr, uint32_t spi = 0x100) {
+  ConstSaPtr At(const std::string& daddr, uint32_t spi = 0x100) {
     SaId id = IdOf(spi);
     id.daddr = Ip(daddr);
     const auto sa = control_->GetSa(id);

@@ -80,7 +80,7 @@ Result<std::shared_ptr<Policy>> Migrations::FindMigrated(const Migration& migrat
 }
 
 // The newest match. States without keys stay at their addresses.
-std::shared_ptr<Sa> Migrations::FindMoving(const MigrateEntry& entry, uint32_t if_id) {
+SaPtr Migrations::FindMoving(const MigrateEntry& entry, uint32_t if_id) {
   return by_ends_.FindNewest(entry.old_saddr, entry.old_daddr, [&](const Sa& sa) {
     const bool of_tunnel = if_id == 0 || sa.spec().if_id == if_id;
     return of_tunnel && sa.usable() && Fits(entry, sa.spec());
@@ -88,7 +88,7 @@ std::shared_ptr<Sa> Migrations::FindMoving(const MigrateEntry& entry, uint32_t i
 }
 
 // Places the new SA, so this can fail.
-Status Migrations::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
+Status Migrations::PrepareMove(const SaPtr& sa, const MigrateEntry& entry,
                                const Migration& migration, std::vector<MovingSa>* moves) {
   SaSpec spec = sa->spec().Clone();
   spec.saddr = entry.new_saddr;
@@ -98,7 +98,7 @@ Status Migrations::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry
   spec.offload = migration.offload;
   if (LeavesFromNoPort(spec)) return MakeError(Errc::kNoData, kNoSourcePort);
   const SaId id = SaIdOf(spec);
-  const std::shared_ptr<const Sa> there = path_.sad.FindWithAnyMark(id);
+  const ConstSaPtr there = path_.sad.FindWithAnyMark(id);
   const bool taken = (there != nullptr && there != sa) ||
                      std::any_of(moves->begin(), moves->end(),
                                  [&](const MovingSa& other) { return other.to->id() == id; });
@@ -111,7 +111,7 @@ Status Migrations::PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry
 
 Status Migrations::PrepareMoves(const Migration& migration, std::vector<MovingSa>* moves) {
   for (const MigrateEntry& entry : migration.entries) {
-    const std::shared_ptr<Sa> sa = FindMoving(entry, migration.if_id);
+    const SaPtr sa = FindMoving(entry, migration.if_id);
     const bool twice = std::any_of(moves->begin(), moves->end(),
                                    [&](const MovingSa& move) { return move.from == sa; });
     if (sa == nullptr || twice) continue;
@@ -152,14 +152,14 @@ Status Migrations::Run(const Migration& migration) {
 
 // A state without keys cannot be made anew at another place.
 Status Migrations::RunOne(const SaMigration& migration, const RequestOrigin& origin) {
-  const std::shared_ptr<Sa> from = sas_.Named(migration.id);
+  const SaPtr from = sas_.Named(migration.id);
   if (from == nullptr) return MakeError(Errc::kNoSuchProcess, "Can not find state");
   if (!from->usable()) return MakeError(Errc::kInvalid, "SA must be in VALID state");
   auto spec = MovedSpec(from->spec(), migration);
   if (!spec) return spec.error();
   CYGNET_RETURN_IF_ERROR(sas_.CheckSelector(*spec));
   CYGNET_RETURN_IF_ERROR(sas_.CheckTunnel(*spec));
-  const std::shared_ptr<const Sa> there = path_.sad.FindWithAnyMark(SaIdOf(*spec));
+  const ConstSaPtr there = path_.sad.FindWithAnyMark(SaIdOf(*spec));
   if (there != nullptr && there != from) {
     return MakeError(Errc::kExists, "New SA tuple already occupied");
   }

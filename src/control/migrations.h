@@ -36,14 +36,14 @@ class Migrations {
 
  private:
   struct MovingSa {
-    std::shared_ptr<Sa> from;
-    std::shared_ptr<Sa> to;
+    SaPtr from;
+    SaPtr to;
   };
   Result<std::shared_ptr<Policy>> FindMigrated(const Migration& migration) const;
-  std::shared_ptr<Sa> FindMoving(const MigrateEntry& entry, uint32_t if_id);
+  SaPtr FindMoving(const MigrateEntry& entry, uint32_t if_id);
   Status PrepareMoves(const Migration& migration, std::vector<MovingSa>* moves);
-  Status PrepareMove(const std::shared_ptr<Sa>& sa, const MigrateEntry& entry,
-                     const Migration& migration, std::vector<MovingSa>* moves);
+  Status PrepareMove(const SaPtr& sa, const MigrateEntry& entry, const Migration& migration,
+                     std::vector<MovingSa>* moves);
   void UndoMoves(const std::vector<MovingSa>& moves);
 
   DataPath& path_;

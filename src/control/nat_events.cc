@@ -2,7 +2,7 @@
 
 namespace cygnet {
 
-void NatMappings::OnMapping(const std::shared_ptr<Sa>& sa, const FlowKey& outer) {
+void NatMappings::OnMapping(const SaPtr& sa, const FlowKey& outer) {
   const SaSpec& spec = sa->spec();
   if (!spec.encap.has_value()) return;
   // UPDSA may have updated the SA meanwhile.

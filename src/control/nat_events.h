@@ -24,7 +24,7 @@ class NatMappings {
       : announcer_(*announcer), clock_(*clock) {}
 
   // `outer`: of the received packet. REQUIRES: the SA is not larval.
-  void OnMapping(const std::shared_ptr<Sa>& sa, const FlowKey& outer);
+  void OnMapping(const SaPtr& sa, const FlowKey& outer);
   void Forget(uint64_t sa_number) { limiters_.erase(sa_number); }
 
  private:

@@ -52,7 +52,7 @@ class NatTest : public test::ControlPlaneTest {
     (void)const_cast<Sa*>(sa)->lifetime().Charge({&size, 1}, clock_.WallSeconds());
   }
 
-  std::shared_ptr<const Sa> sa_;
+  ConstSaPtr sa_;
 };
 
 TEST_F(NatTest, KeepalivesComeAnIntervalAfterTheLastUse) {
@@ -125,7 +125,7 @@ TEST_F(NatTest, TheFrameParsesInBothFamilies) {
 
 class ShortQuoteTest : public test::ControlPlaneTest {
  protected:
-  std::shared_ptr<const Sa> Add(uint32_t spi, uint16_t dport) {
+  ConstSaPtr Add(uint32_t spi, uint16_t dport) {
     EXPECT_TRUE(
         control_->AddSa(MakeSpec({.spi = spi, .encap = test::NatT(4500, dport)}), {}).has_value());
     return *control_->GetSa(IdOf(spi));

@@ -18,15 +18,15 @@ class NextHopsTest : public testing::Test {
  protected:
   static IpAddress Peer(uint32_t n) { return test::Ip("192.0.2." + std::to_string(n)); }
 
-  std::shared_ptr<Sa> Add(uint32_t peer) { return AddTo(Peer(peer)); }
+  SaPtr Add(uint32_t peer) { return AddTo(Peer(peer)); }
   // Of many thousands.
-  std::shared_ptr<Sa> AddAt(uint32_t number) {
+  SaPtr AddAt(uint32_t number) {
     IpAddress far = test::Ip("10.128.0.0");
     far.bytes[2] = static_cast<uint8_t>(number >> 8);
     far.bytes[3] = static_cast<uint8_t>(number);
     return AddTo(far);
   }
-  std::shared_ptr<Sa> AddTo(const IpAddress& far) {
+  SaPtr AddTo(const IpAddress& far) {
     auto sa = MakeSharedSa(test::MakeSpec({.spi = next_spi_++}), uint64_t{1}, uint64_t{0});
     SaSpec spec = sa->spec().Clone();
     spec.daddr = far;
@@ -56,7 +56,7 @@ class NextHopsTest : public testing::Test {
   int firsts_ = 0;
   IpAddress gateway_ = test::Ip("198.51.100.1");
   std::optional<ResolvedHop> neighbour_ = ResolvedHop{.ifindex = kNic0, .mac = kFirst};
-  std::vector<std::shared_ptr<Sa>> sas_;
+  std::vector<SaPtr> sas_;
   NextHops hops_{{.route = [this](const IpAddress&, IpFamily) -> std::optional<EgressRoute> {
                     return EgressRoute{.ifindex = kNic0, .gateway = gateway_, .source = {}};
                   },

@@ -220,7 +220,7 @@ OpenFields::Found OpenOutbound(const DataPath& path, const MtuQuery& query, cons
     const bool out = spec.direction == PolicyDirection::kOut;
     fields.Add(spec.selector, out ? flow : forwarded, ifindex, /*reversed=*/false);
   }
-  path.sad.ForEach([&](const std::shared_ptr<Sa>& sa) {
+  path.sad.ForEach([&](const SaPtr& sa) {
     const Selector& selector = sa->spec().selector;
     if (!selector.SaysNothing()) fields.Add(selector, flow, ifindex, /*reversed=*/false);
   });

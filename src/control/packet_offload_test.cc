@@ -14,7 +14,7 @@ using testing::IsEmpty;
 
 class PacketSaTest : public test::PacketOffloadTest {
  protected:
-  std::shared_ptr<const Sa> Get(uint32_t spi) {
+  ConstSaPtr Get(uint32_t spi) {
     const auto sa = control_->GetSa(IdOf(spi));
     return sa.has_value() ? *sa : nullptr;
   }

@@ -51,7 +51,7 @@ struct PlacementReport {
 };
 
 struct SaReport {
-  std::shared_ptr<const Sa> sa;  // for the spec; includes keys, printed only on demand
+  ConstSaPtr sa;  // for the spec; includes keys, printed only on demand
   SaState state = SaState::kLarval;
   LifetimeUsage usage;
   SaStats stats;
@@ -187,8 +187,7 @@ class OperatorControl {
   virtual std::string PlacementOf(Spi spi, const IpAddress& daddr, IpFamily family,
                                   Half half) const = 0;
   // nullptr: no such ESP SA.
-  virtual std::shared_ptr<const Sa> FindSa(Spi spi, const IpAddress& daddr,
-                                           IpFamily family) const = 0;
+  virtual ConstSaPtr FindSa(Spi spi, const IpAddress& daddr, IpFamily family) const = 0;
   // nullptr: no such device.
   virtual CapturePoints* FindCapture(const std::string& device) = 0;
   // Reads the configuration again. An error changes nothing.

@@ -13,7 +13,7 @@ namespace {
 uint32_t VerifiedOneOf(const PlacedHalf& row, const PlacementDevices& devices) {
   const SaBinding& binding = *row.binding;
   if (!binding.on_device() || binding.shadow() == nullptr) return 0;
-  return devices[devices.NumberOf(binding.device)].terms.verify;
+  return devices[devices.NumberOf(binding.device())].terms.verify;
 }
 
 PlacementReport ReportOf(const PlacedHalf& row, Half half, const EngineSet& engines,
@@ -24,8 +24,8 @@ PlacementReport ReportOf(const PlacedHalf& row, Half half, const EngineSet& engi
       .half = half,
       .requested = std::string(Name(row.request.mode)),
       .effective = std::string(Name(binding.path)),
-      .device = binding.on_device() ? std::string(binding.device->device_name()) : "",
-      .simulated = binding.on_device() && binding.device->identity().simulated,
+      .device = binding.on_device() ? std::string(binding.device()->device_name()) : "",
+      .simulated = binding.on_device() && binding.device()->identity().simulated,
       .engine = engine.session != nullptr ? std::string(engines.engine(engine.engine)->name()) : "",
       .reason = row.reason().Text(),
       .explanation = row.reason().Explanation(),

@@ -12,7 +12,7 @@ namespace {
 
 bool IsInPacketMode(const PlacedHalf& half) {
   return half.binding != nullptr && half.binding->on_device() &&
-         half.binding->device->packet_offload() != nullptr &&
+         half.binding->device()->packet_offload() != nullptr &&
          half.request.mode == PlacementMode::kPacket;
 }
 
@@ -26,9 +26,7 @@ SaId SaIdOf(const SaSpec& spec) {
           .mark = spec.mark_value & spec.mark_mask};
 }
 
-std::shared_ptr<Sa> Sas::Named(const SaId& id) const {
-  return id.spi.value == 0 ? nullptr : path_.sad.Find(id);
-}
+SaPtr Sas::Named(const SaId& id) const { return id.spi.value == 0 ? nullptr : path_.sad.Find(id); }
 
 // --- Requests ---
 
@@ -48,7 +46,7 @@ Status Sas::Update(SaSpec spec, const RequestOrigin& origin) {
   CYGNET_RETURN_IF_ERROR(CheckSelector(spec));
   CYGNET_RETURN_IF_ERROR(CheckTunnel(spec));
   const SaId id = SaIdOf(spec);
-  const std::shared_ptr<Sa> existing = path_.sad.Find(id);
+  const SaPtr existing = path_.sad.Find(id);
   if (existing == nullptr || existing->spec().direction != spec.direction) {
     // A larval state without a direction gets one when it is filled in.
     const bool larval_without = existing != nullptr && existing->state() == SaState::kLarval &&
@@ -78,7 +76,7 @@ Status Sas::Update(SaSpec spec, const RequestOrigin& origin) {
 
 // With another if_id, a new object goes on with the SA's numbers: workers find SAs by it. 0: it
 // stays (kernel: xfrm_state_update).
-Result<std::shared_ptr<Sa>> Sas::IntoTunnel(const std::shared_ptr<Sa>& sa, uint32_t if_id) {
+Result<SaPtr> Sas::IntoTunnel(const SaPtr& sa, uint32_t if_id) {
   if (if_id == 0 || if_id == sa->spec().if_id) return sa;
   SaSpec spec = sa->spec().Clone();
   spec.if_id = if_id;
@@ -103,7 +101,7 @@ void Sas::UpdateValid(Sa* sa, const SaSpec& spec) {
 }
 
 Status Sas::Delete(const SaId& id, const RequestOrigin& origin) {
-  const std::shared_ptr<Sa> sa = Named(id);
+  const SaPtr sa = Named(id);
   if (sa == nullptr) return MakeError(Errc::kNoSuchProcess);
   parts_.announcer->Note(SaDeleted{sa});
   parts_.announcer->Notify(SaDeleted{sa}, origin);
@@ -124,14 +122,14 @@ bool Sas::Flush(uint8_t proto, const RequestOrigin& origin) {
 }
 
 Status Sas::Expire(const SaId& id, bool hard, const RequestOrigin& origin) {
-  const std::shared_ptr<Sa> sa = Named(id);
+  const SaPtr sa = Named(id);
   if (sa == nullptr) return MakeError(Errc::kNoEntry);
   if (!sa->usable()) return MakeError(Errc::kInvalid, "SA must be in VALID state");
   hard ? ExpireHard(sa, origin) : ExpireSoft(sa, origin);
   return {};
 }
 
-std::vector<std::shared_ptr<const Sa>> Sas::List() const {
+std::vector<ConstSaPtr> Sas::List() const {
   const auto all = path_.sad.List();
   return {all.begin(), all.end()};
 }
@@ -169,7 +167,7 @@ SaSpec Sas::Completed(SaSpec spec) const {
 }
 
 // On an error nothing is kept of it.
-Status Sas::Place(const std::shared_ptr<Sa>& sa, Source source) {
+Status Sas::Place(const SaPtr& sa, Source source) {
   Status ready = parts_.placement->Place(sa);
   if (ready) {
     ready = source == Source::kClient ? parts_.announcer->Prepare(SaAdded{sa})
@@ -181,11 +179,11 @@ Status Sas::Place(const std::shared_ptr<Sa>& sa, Source source) {
 
 // Removes the larval state that it fills in or answers only after the new SA exists: a refused
 // client may retry, and a packet always finds one of the two.
-Result<std::shared_ptr<Sa>> Sas::Install(SaSpec spec, const std::shared_ptr<Sa>& fills) {
+Result<SaPtr> Sas::Install(SaSpec spec, const SaPtr& fills) {
   static thread_local RandomWords masks;
   const auto made = Make(Completed(std::move(spec)), masks.Next());
   if (!made) return made.error();
-  const std::shared_ptr<Sa>& sa = *made;
+  const SaPtr& sa = *made;
   CYGNET_RETURN_IF_ERROR(Place(sa, Source::kClient));
   Link(sa);
   parts_.larval->RemoveAnswered(sa->spec());
@@ -205,10 +203,10 @@ Status Sas::Restore(RestoredSa from) {
   }
   const auto made = Make(Completed(std::move(from.spec)), from.iv_mask);
   if (!made) return made.error();
-  const std::shared_ptr<Sa>& sa = *made;
+  const SaPtr& sa = *made;
   if (sa->inbound() != nullptr) sa->inbound()->replay.BeginAt(from.accepted_to);
   sa->lifetime().SetLastUsed(from.last_used);
-  sa->soft_time_signalled = from.soft_time_signalled;
+  sa->lifetime().SetSoftTimeSignalled(from.soft_time_signalled);
   sa->set_state(from.state);
   CYGNET_RETURN_IF_ERROR(Place(sa, Source::kProcessBefore));
   Link(sa);
@@ -218,7 +216,7 @@ Status Sas::Restore(RestoredSa from) {
   return {};
 }
 
-Result<std::shared_ptr<Sa>> Sas::Make(SaSpec spec, uint64_t iv_mask, const Sa* from) {
+Result<SaPtr> Sas::Make(SaSpec spec, uint64_t iv_mask, const Sa* from) {
   std::optional<NumberIdentity> identity;
   if (parts_.numbers != nullptr) {
     auto known = parts_.numbers->Identify(spec);
@@ -243,7 +241,7 @@ Status Sas::CheckGroup(const SaSpec& from, const SaSpec& to) const {
                    "An SA cannot move into or out of a cluster group: make a new one");
 }
 
-Result<std::shared_ptr<Sa>> Sas::MakeSuccessor(const Sa& from, SaSpec spec) {
+Result<SaPtr> Sas::MakeSuccessor(const Sa& from, SaSpec spec) {
   CYGNET_RETURN_IF_ERROR(CheckGroup(from.spec(), spec));
   parts_.device_policies->Resolve(&spec);
   spec.replay = from.ExportReplay();  // the current state; TakeOver updates it
@@ -263,7 +261,7 @@ void Sas::Discard(const Sa& sa) {
 }
 
 // Makes the SA visible to packets.
-void Sas::Link(const std::shared_ptr<Sa>& sa) {
+void Sas::Link(const SaPtr& sa) {
   if (parts_.keeper != nullptr) parts_.keeper->Keep(sa);
   if (parts_.numbers != nullptr) parts_.numbers->Attach(sa);
   FollowNextHop(*sa);
@@ -274,7 +272,7 @@ void Sas::Link(const std::shared_ptr<Sa>& sa) {
   parts_.aevents->Follow(*sa, aevent_defaults_);
 }
 
-void Sas::Replace(const std::shared_ptr<Sa>& from, const std::shared_ptr<Sa>& to) {
+void Sas::Replace(const SaPtr& from, const SaPtr& to) {
   parts_.announcer->Note(SaDeleted{from});
   parts_.announcer->Note(SaAdded{to});
   parts_.placement->TakeBack(*from);
@@ -291,7 +289,7 @@ void Sas::Replace(const std::shared_ptr<Sa>& from, const std::shared_ptr<Sa>& to
   Remove(from);
 }
 
-void Sas::Remove(const std::shared_ptr<Sa>& sa) {
+void Sas::Remove(const SaPtr& sa) {
   if (sa->state() == SaState::kLarval) return parts_.larval->Remove(sa);
   sa->set_state(SaState::kDead);
   parts_.aevents->Forget(sa->number);
@@ -300,7 +298,7 @@ void Sas::Remove(const std::shared_ptr<Sa>& sa) {
   exhausted_.erase(sa->number);
   parts_.tunnels->Forget(*sa);
   if (parts_.next_hops != nullptr && sa->outbound() != nullptr) parts_.next_hops->Forget(*sa);
-  const std::shared_ptr<Sa> keep = sa;
+  const SaPtr keep = sa;
   path_.sad.Remove(sa);
   if (parts_.placement->Find(keep->number) != nullptr) {
     parts_.placement->Remove(*keep);
@@ -316,19 +314,19 @@ void Sas::Remove(const std::shared_ptr<Sa>& sa) {
 
 // --- Lifetimes ---
 
-void Sas::ExpireHard(const std::shared_ptr<Sa>& sa, const RequestOrigin& origin) {
+void Sas::ExpireHard(const SaPtr& sa, const RequestOrigin& origin) {
   parts_.announcer->Note(SaExpired{sa, true});
   parts_.announcer->Notify(SaExpired{sa, true}, origin);
   Remove(sa);
 }
 
-void Sas::ExpireSoft(const std::shared_ptr<Sa>& sa, const RequestOrigin& origin) {
+void Sas::ExpireSoft(const SaPtr& sa, const RequestOrigin& origin) {
   if (sa->state() == SaState::kValid) sa->set_state(SaState::kDying);
   path_.BumpGeneration();
   parts_.announcer->Notify(SaExpired{sa, false}, origin);
 }
 
-void Sas::CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now) {
+void Sas::CheckTimes(const SaPtr& sa, uint64_t now) {
   const LifetimeLimits limits = sa->lifetime().limits();
   const LifetimeUsage usage = sa->lifetime().usage();
   const auto reached = [now](uint64_t since, uint64_t limit) {
@@ -337,10 +335,10 @@ void Sas::CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now) {
   if (reached(usage.add_time, limits.hard_add_seconds) ||
       reached(usage.use_time, limits.hard_use_seconds)) {
     ExpireHard(sa);
-  } else if (!sa->soft_time_signalled && sa->state() == SaState::kValid &&
+  } else if (!sa->lifetime().soft_time_signalled() && sa->state() == SaState::kValid &&
              (reached(usage.add_time, limits.soft_add_seconds) ||
               reached(usage.use_time, limits.soft_use_seconds))) {
-    sa->soft_time_signalled = true;
+    sa->lifetime().SetSoftTimeSignalled(true);
     ExpireSoft(sa);
   }
 }
@@ -358,18 +356,18 @@ void Sas::OnSequenceExhausted(const Sa& sa) {
 // --- Packet offload ---
 
 // A client that requests packet offload offloads its policies itself.
-void Sas::FollowPolicies(const std::shared_ptr<Sa>& sa) {
+void Sas::FollowPolicies(const SaPtr& sa) {
   const PlacedSa* placed = parts_.placement->Find(sa->number);
   const bool by_client = sa->packet_device() != 0;
   if (placed == nullptr || by_client || !IsInPacketMode(placed->half(Half::kOutbound))) {
     parts_.device_policies->Forget(sa->number);
     return;
   }
-  GivePolicies(sa,
-               parts_.placement->devices().NumberOf(placed->half(Half::kOutbound).binding->device));
+  GivePolicies(
+      sa, parts_.placement->devices().NumberOf(placed->half(Half::kOutbound).binding->device()));
 }
 
-void Sas::GivePolicies(const std::shared_ptr<Sa>& sa, std::size_t device) {
+void Sas::GivePolicies(const SaPtr& sa, std::size_t device) {
   if (sa->packet_device() != 0) return;
   (void)parts_.device_policies->Follow(sa, device);  // logs a refusal
 }

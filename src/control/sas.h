@@ -66,10 +66,10 @@ class Sas {
   // An SA of the process before continues. Nobody is notified: for them it was there all the time.
   // REQUIRES: no worker runs.
   Status Restore(RestoredSa from);
-  std::vector<std::shared_ptr<const Sa>> List() const;
+  std::vector<ConstSaPtr> List() const;
   SaView Inspect(const Sa& sa) const;
   // The SA that a client means; nullptr: none. SPI 0 names nothing: states without an SPI have it.
-  std::shared_ptr<Sa> Named(const SaId& id) const;
+  SaPtr Named(const SaId& id) const;
   // Refuses a selector that names an interface of others.
   Status CheckSelector(const SaSpec& spec) const {
     return parts_.own_devices->RefuseForeignInterface(spec.selector);
@@ -80,38 +80,38 @@ class Sas {
   // --- The life of an SA ---
   // Makes an SA with its number, ready for placement. Nobody finds it yet. `iv_mask`: unless the
   // key has one. `from`: the SA that it will continue; nullptr: none.
-  Result<std::shared_ptr<Sa>> Make(SaSpec spec, uint64_t iv_mask, const Sa* from = nullptr);
+  Result<SaPtr> Make(SaSpec spec, uint64_t iv_mask, const Sa* from = nullptr);
   // Makes and places the SA that goes on with the numbers of `from`. Nobody finds it before
   // Replace.
-  Result<std::shared_ptr<Sa>> MakeSuccessor(const Sa& from, SaSpec spec);
+  Result<SaPtr> MakeSuccessor(const Sa& from, SaSpec spec);
   // Ends an SA that nobody found yet.
   void Discard(const Sa& sa);
   // `to` continues with the sequence numbers of `from`, and packets find it. `from` is removed.
   // REQUIRES: `to` is placed.
-  void Replace(const std::shared_ptr<Sa>& from, const std::shared_ptr<Sa>& to);
-  void Remove(const std::shared_ptr<Sa>& sa);
-  void ExpireSoft(const std::shared_ptr<Sa>& sa, const RequestOrigin& origin = {});
-  void ExpireHard(const std::shared_ptr<Sa>& sa, const RequestOrigin& origin = {});
+  void Replace(const SaPtr& from, const SaPtr& to);
+  void Remove(const SaPtr& sa);
+  void ExpireSoft(const SaPtr& sa, const RequestOrigin& origin = {});
+  void ExpireHard(const SaPtr& sa, const RequestOrigin& origin = {});
   // Gives or takes the device's policies after the SA was placed or moved.
-  void FollowPolicies(const std::shared_ptr<Sa>& sa);
+  void FollowPolicies(const SaPtr& sa);
   // Gives them to the device that the SA is about to enter.
-  void GivePolicies(const std::shared_ptr<Sa>& sa, std::size_t device);
+  void GivePolicies(const SaPtr& sa, std::size_t device);
   // Lifetimes by time. `now`: wall-clock seconds.
-  void CheckTimes(const std::shared_ptr<Sa>& sa, uint64_t now);
+  void CheckTimes(const SaPtr& sa, uint64_t now);
   // Half of a block of its numbers is used.
   void OnNumbersLow(const Sa& sa);
   // A packet found no sequence number left. Logs it once.
   void OnSequenceExhausted(const Sa& sa);
 
  private:
-  Result<std::shared_ptr<Sa>> Install(SaSpec spec, const std::shared_ptr<Sa>& fills = nullptr);
+  Result<SaPtr> Install(SaSpec spec, const SaPtr& fills = nullptr);
   SaSpec Completed(SaSpec spec) const;
   enum class Source : uint8_t { kClient, kProcessBefore };
-  Status Place(const std::shared_ptr<Sa>& sa, Source source);
+  Status Place(const SaPtr& sa, Source source);
   Status CheckGroup(const SaSpec& from, const SaSpec& to) const;
-  void Link(const std::shared_ptr<Sa>& sa);
+  void Link(const SaPtr& sa);
   void UpdateValid(Sa* sa, const SaSpec& spec);
-  Result<std::shared_ptr<Sa>> IntoTunnel(const std::shared_ptr<Sa>& sa, uint32_t if_id);
+  Result<SaPtr> IntoTunnel(const SaPtr& sa, uint32_t if_id);
   void FollowNextHop(const Sa& sa);
 
   const Parts parts_;

@@ -21,7 +21,7 @@ bool SasByEnds::Ready() {
   if (made_) return true;
   made_ = true;
   numbers_.reserve(path_.sad.size());
-  path_.sad.ForEach([this](const std::shared_ptr<Sa>& sa) { Add(*sa); });
+  path_.sad.ForEach([this](const SaPtr& sa) { Add(*sa); });
   return true;
 }
 

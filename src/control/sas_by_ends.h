@@ -21,10 +21,10 @@ class SasByEnds {
   // The newest SA between the two for which fits(sa) is true; nullptr: none. `fits` compares the
   // addresses, too.
   template <typename Fits>
-  std::shared_ptr<Sa> FindNewest(const IpAddress& saddr, const IpAddress& daddr, Fits fits) {
-    std::shared_ptr<Sa> found;
+  SaPtr FindNewest(const IpAddress& saddr, const IpAddress& daddr, Fits fits) {
+    SaPtr found;
     if (!Ready()) {
-      path_.sad.ForEach([&](const std::shared_ptr<Sa>& sa) {
+      path_.sad.ForEach([&](const SaPtr& sa) {
         if (fits(*sa)) found = sa;
       });
       return found;
@@ -32,7 +32,7 @@ class SasByEnds {
     const auto [begin, end] = numbers_.equal_range(HashOf(saddr, daddr));
     for (auto it = begin; it != end; ++it) {
       if (found != nullptr && it->second < found->number) continue;
-      const std::shared_ptr<Sa> sa = path_.sad.FindByNumber(it->second);
+      const SaPtr sa = path_.sad.FindByNumber(it->second);
       if (sa != nullptr && fits(*sa)) found = sa;
     }
     return found;

@@ -82,11 +82,11 @@ TEST_F(SasTest, ReplacedSaContinuesItsNumbers) {
   from->outbound()->sequence.AdvanceTo(41);
   SaSpec spec = from->spec().Clone();
   spec.daddr = test::Ip("192.0.2.9");
-  const std::shared_ptr<Sa> to = *sas_.Make(std::move(spec), from->outbound()->iv_mask);
+  const SaPtr to = *sas_.Make(std::move(spec), from->outbound()->iv_mask);
   EXPECT_EQ(path_.sad.size(), 1u) << "nobody finds it yet";
   ASSERT_TRUE(placement_.Place(to));
   sas_.Replace(from, to);
-  EXPECT_EQ(path_.sad.List(), std::vector<std::shared_ptr<Sa>>{to});
+  EXPECT_EQ(path_.sad.List(), std::vector<SaPtr>{to});
   EXPECT_EQ(to->outbound()->sequence.last_sent(), 41u);
   EXPECT_EQ(aevents_.View(to).max_diff, 99u);
   EXPECT_EQ(placement_.Find(from->number), nullptr);

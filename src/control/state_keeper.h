@@ -13,7 +13,7 @@ class StateKeeper {
  public:
   virtual ~StateKeeper() = default;
   // Before packets find the SA; also of a larval one.
-  virtual void Keep(const std::shared_ptr<const Sa>& sa) = 0;
+  virtual void Keep(const ConstSaPtr& sa) = 0;
   // A client has changed the SA.
   virtual void Update(const Sa& sa) = 0;
   // It ends, or gave its numbers to another one. Its keys are wiped here.

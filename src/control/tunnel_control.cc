@@ -115,7 +115,7 @@ void TunnelControl::ApplyToAll() {
     blocking += unmet && policy->spec.action != PolicyAction::kBlock ? 1 : 0;
   }
   for (Row& row : rows_) row.sas = 0;
-  path_.sad.ForEach([this](const std::shared_ptr<Sa>& sa) {
+  path_.sad.ForEach([this](const SaPtr& sa) {
     if (sa->state() != SaState::kLarval) Follow(sa);
   });
   path_.BumpGeneration();
@@ -266,7 +266,7 @@ void TunnelControl::ShowCarriers() {
   for (const Row& row : rows_) ShowCarrier(row);
 }
 
-void TunnelControl::Follow(const std::shared_ptr<Sa>& sa) {
+void TunnelControl::Follow(const SaPtr& sa) {
   const uint16_t number = NumberFor(sa->spec());
   sa->tunnel.store(number, std::memory_order_relaxed);
   Count(number, 1);

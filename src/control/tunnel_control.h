@@ -114,7 +114,7 @@ class TunnelControl {
   void ShowCarriers();
 
   // Before packets find the SA; until Forget.
-  void Follow(const std::shared_ptr<Sa>& sa);
+  void Follow(const SaPtr& sa);
   void Forget(const Sa& sa);
 
  private:

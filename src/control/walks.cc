@@ -43,7 +43,7 @@ bool Walks::DoSome() {
 void Walks::WalkTimes(Turn turn) {
   if (!times_from_.has_value()) return;
   const uint64_t now = parts_.clock->WallSeconds();
-  times_from_ = path_.sad.ForEachFrom(*times_from_, [&](const std::shared_ptr<Sa>& sa) {
+  times_from_ = path_.sad.ForEachFrom(*times_from_, [&](const SaPtr& sa) {
     parts_.sas->CheckTimes(sa, now);
     parts_.keepalives->Check(*sa, now);
     return turn.GoesOn();
@@ -53,7 +53,7 @@ void Walks::WalkTimes(Turn turn) {
 void Walks::WalkAevents(Turn turn) {
   if (!aevents_from_.has_value()) return;
   const uint64_t now_ns = parts_.clock->MonotonicNs();
-  aevents_from_ = path_.sad.ForEachFrom(*aevents_from_, [&](const std::shared_ptr<Sa>& sa) {
+  aevents_from_ = path_.sad.ForEachFrom(*aevents_from_, [&](const SaPtr& sa) {
     parts_.aevents->Check(sa, now_ns);
     return turn.GoesOn();
   });

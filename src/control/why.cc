@@ -272,7 +272,7 @@ std::string Why::MissingText(const Case& of) const {
                           " with reqid ", missing->reqid.value, " for it");
   bool asked = false;
   std::string instead;
-  from_.path.sad.ForEach([&](const std::shared_ptr<Sa>& sa) {
+  from_.path.sad.ForEach([&](const SaPtr& sa) {
     const SaSpec& spec = sa->spec();
     if (spec.daddr != missing->daddr || spec.proto != missing->proto ||
         spec.reqid != missing->reqid || spec.if_id != missing->if_id) {

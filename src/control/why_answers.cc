@@ -47,7 +47,7 @@ FlowKey Why::AnswerTo(const Case& of, const FlowKey& flow) const {
 const Sa* Why::InboundFor(const Sa& outbound) const {
   const SaSpec& out = outbound.spec();
   const Sa* found = nullptr;
-  from_.path.sad.ForEach([&](const std::shared_ptr<Sa>& sa) {
+  from_.path.sad.ForEach([&](const SaPtr& sa) {
     const SaSpec& in = sa->spec();
     const bool fits = sa->inbound() != nullptr && sa->usable() && in.daddr == out.saddr &&
                       in.saddr == out.daddr && in.proto == out.proto && in.mode == out.mode &&

@@ -37,7 +37,7 @@ bool HasReachedLimit(const Lifetime& lifetime) {
 // Whether only its device may seal the packet, and will not: the rules of path_ops.cc.
 bool CannotSeal(const SaBinding& binding, const OffloadDevice* egress, std::size_t transforms) {
   if (!binding.on_device()) return false;
-  const bool leaves_by_it = egress == binding.device && binding.device->offload_up();
+  const bool leaves_by_it = egress == binding.device() && binding.device()->offload_up();
   if (binding.device_numbers()) return !leaves_by_it || transforms != 1;
   return !leaves_by_it && binding.cpu.session == nullptr;
 }

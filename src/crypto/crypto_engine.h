@@ -3,13 +3,13 @@
 // later.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "base/counted_ptr.h"
 #include "base/result.h"
 #include "crypto/algorithm.h"
 #include "crypto/crypto_job.h"
@@ -40,7 +40,7 @@ class CryptoSession {
   // Counted by datapath/shared_session.h. Members of an engine's session may begin behind it, so
   // that it takes no memory of its own.
   friend class SharedSession;
-  std::atomic<uint32_t> owners_{0};
+  const OwnerCount owners_;
 };
 
 // The data path's interface to an engine. One per thread, never shared.

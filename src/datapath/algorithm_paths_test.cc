@@ -5,6 +5,7 @@
 
 #include "crypto/engines/thread_offload.h"
 #include "support/hex.h"
+#include "support/owners.h"
 #include "support/test_host.h"
 
 namespace cygnet::test {
@@ -313,7 +314,7 @@ TEST(LookAsideTest, SaThatGoesWhileItsPacketsWaitLivesUntilTheyAreOut) {
   for (const Bytes& frame : Inners(10)) pair.a.FromHost(frame);
   while (pair.a.worker->RunOnce() != 0) {
   }
-  const std::weak_ptr<Sa> watch = pair.sa_a;
+  const SaPtr watch = pair.sa_a;
   pair.a.path.sad.Remove(pair.sa_a);
   pair.sa_a.reset();
   pair.a.path.BumpGeneration();
@@ -321,7 +322,7 @@ TEST(LookAsideTest, SaThatGoesWhileItsPacketsWaitLivesUntilTheyAreOut) {
     pair.a.worker->RunOnce();
     pair.a.path.quiescence.Collect();
   }
-  EXPECT_FALSE(watch.expired());
+  EXPECT_FALSE(test::HasOneOwner(watch));
   LookAsidePair::DeviceOf(&pair.a).Stall(false);
   pair.a.Run();
   EXPECT_THAT(pair.a.ToWire(), SizeIs(10));
@@ -329,7 +330,7 @@ TEST(LookAsideTest, SaThatGoesWhileItsPacketsWaitLivesUntilTheyAreOut) {
     pair.a.worker->RunOnce();
     pair.a.path.quiescence.Collect();
   }
-  EXPECT_TRUE(watch.expired());
+  EXPECT_TRUE(test::HasOneOwner(watch));
 }
 
 }  // namespace

@@ -65,8 +65,8 @@ class HalfBinder {
   PlacementReason InDriversWords(const OffloadDevice* device, PlacementReason obstacle);
   PlacementReason Refused(const DeviceRefusal& refusal);
   bool IsOn(const OffloadDevice* device) const {
-    return in_.current != nullptr && in_.current->device == device &&
-           in_.current->path == DevicePath() && in_.current->device_resets == device->resets();
+    return in_.current != nullptr && in_.current->device() == device &&
+           in_.current->path == DevicePath() && in_.current->device_resets() == device->resets();
   }
   bool wants_packet() const { return request().mode == PlacementMode::kPacket; }
   ProcessingPath DevicePath() const {
@@ -131,8 +131,8 @@ Result<BoundHalf> HalfBinder::Bind() {
   }
   if (!binding_->on_device()) KeepShadow();
   if (Status engines = BindEngines(); !engines) {
-    if (binding_->on_device() && !IsOn(binding_->device)) {
-      binding_->device->ReleaseSa(binding_->handle);
+    if (binding_->on_device() && !IsOn(binding_->device())) {
+      binding_->device()->ReleaseSa(binding_->handle);
     }
     return WithoutEngine(engines.error());
   }
@@ -168,7 +168,7 @@ std::optional<PlacementReason> HalfBinder::TryDevice(const PlacementDevice* cand
   if (obstacle.has_value()) return InDriversWords(device, *std::move(obstacle));
   if (device == in_.lost_by) return PlacementReason{ReasonCode::kDeviceRefused, in_.lost_why};
   // Read before the handle is made, so that a reset in between is detected.
-  const uint32_t resets = holds_slot ? in_.current->device_resets : device->resets();
+  const uint32_t resets = holds_slot ? in_.current->device_resets() : device->resets();
   if (holds_slot) {
     binding_->handle = in_.current->handle;
     SetFirstNumber(in_.current->rare().first_number);
@@ -180,8 +180,7 @@ std::optional<PlacementReason> HalfBinder::TryDevice(const PlacementDevice* cand
   if (wants_packet() && IsInbound(half_) && in_.current != nullptr) {
     binding_->cpu = in_.current->cpu;
   }
-  binding_->device = device;
-  binding_->device_resets = resets;
+  binding_->SetDevice(device, resets);
   verify_one_of_ = candidate->verify_one_of;
   return std::nullopt;
 }
@@ -332,8 +331,8 @@ BoundHalf HalfBinder::Finish() {
   const bool same_shadow =
       now != nullptr && (now->shadow() == binding_->shadow() || !now->on_device());
   const bool stays = same_shadow && now->path == binding_->path &&
-                     now->device == binding_->device && now->handle == binding_->handle &&
-                     now->device_resets == binding_->device_resets &&
+                     now->device() == binding_->device() && now->handle == binding_->handle &&
+                     now->device_resets() == binding_->device_resets() &&
                      now->cpu.session == binding_->cpu.session &&
                      now->rare().look_aside.session == binding_->rare().look_aside.session;
   if (stays) return {StaysBound{}, std::move(reason_), std::move(not_verified_)};

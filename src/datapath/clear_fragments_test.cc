@@ -78,7 +78,7 @@ class ClearFragmentsTest : public testing::TestWithParam<Net> {
     const Bytes data = Data(port);
     return {FragmentOf(f, data, {0, 800, true}, id), FragmentOf(f, data, {800, 1008, false}, id)};
   }
-  Bytes By(const std::shared_ptr<Sa>& sa, const Bytes& packet) {
+  Bytes By(const SaPtr& sa, const Bytes& packet) {
     return SealedFrame(sa->spec(), ++seq_, WithTrailer(packet, GetParam().next_header));
   }
   Bytes InClear(const Bytes& packet) { return Frame(packet); }
@@ -94,8 +94,8 @@ class ClearFragmentsTest : public testing::TestWithParam<Net> {
   }
 
   TestPair pair_;
-  std::shared_ptr<Sa> first_;
-  std::shared_ptr<Sa> second_;
+  SaPtr first_;
+  SaPtr second_;
   std::vector<Bytes> got_;
   uint64_t seq_ = 0;
 };

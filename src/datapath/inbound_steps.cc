@@ -15,14 +15,14 @@ void CommitReplay(WorkerContext* ctx, InboundSa* sa, std::span<const uint64_t> s
   // A device infers high words from the number that it received last. Update it every half
   // subspace.
   const SaBinding* binding = sa->binding.load(std::memory_order_acquire);
-  const bool tells_device = sa->esn && binding->device != nullptr;
+  const bool tells_device = sa->esn && binding->device() != nullptr;
   const uint64_t before = tells_device ? sa->replay.highest() : 0;
   if (sa->replay.CommitRun(seq, verdict) == NumbersLeft::kLow) {
     ctx->Report({.kind = DataPathEvent::Kind::kNumbersLow, .sa_number = sa->sa->number});
   }
   if (!tells_device) return;
   const uint64_t after = sa->replay.highest();
-  if ((before >> 31) != (after >> 31)) binding->device->AdvanceEsn(binding->handle, after);
+  if ((before >> 31) != (after >> 31)) binding->device()->AdvanceEsn(binding->handle, after);
 }
 
 void ChargeOpened(WorkerContext* ctx, const InboundSa& sa, std::span<const uint32_t> sizes,

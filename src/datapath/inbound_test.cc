@@ -121,13 +121,13 @@ TEST_F(InboundTest, AnySourceAddressIsTaken) {
 }
 
 // An SPI that key management has reserved, without an SA yet.
-std::shared_ptr<Sa> LarvalOf(const SaSpec& spec, uint32_t spi) {
+SaPtr LarvalOf(const SaSpec& spec, uint32_t spi) {
   SaSpec larval;
   larval.daddr = spec.daddr;
   larval.family = spec.family;
   larval.proto = kProtoEsp;
   larval.spi = Spi(spi);
-  return std::make_shared<Sa>(std::move(larval), 0, Sa::Larval{});
+  return MakeSharedSa(std::move(larval), 0, Sa::Larval{});
 }
 
 TEST_F(InboundTest, LarvalSaDropsWhatItsSaDoesNotComeFor) {
@@ -217,7 +217,7 @@ TEST_F(InboundTest, EsnPacketBehindTheWindowOfADeviceIsSaidToBeLate) {
   pair.sa_b = pair.b.Add(options);
   pair.AddPolicies(options, "10.1.0.0/16", "10.2.0.0/16");
   const SaBinding* binding = pair.sa_b->inbound()->binding.load();
-  ASSERT_EQ(binding->device, &pair.b.nic());
+  ASSERT_EQ(binding->device(), &pair.b.nic());
   pair.b.nic().AdvanceEsn(binding->handle, 5000);
   EXPECT_THAT(pair.b.Receive(SealedFrame(pair.sa_b->spec(), 100, WithTrailer(Inner(), 4))),
               IsEmpty());

@@ -43,8 +43,8 @@ struct Gateways {
   InsideLan lan_b;
   uint8_t vlan_a = lan_a.AddVlan(kVlan);
   uint8_t vlan_b = lan_b.AddVlan(kVlan);
-  std::vector<std::shared_ptr<Sa>> out;
-  std::vector<std::shared_ptr<Sa>> in;
+  std::vector<SaPtr> out;
+  std::vector<SaPtr> in;
   std::vector<std::shared_ptr<Policy>> policies;
 
   explicit Gateways(uint32_t straight_from = test::StraightFrom())

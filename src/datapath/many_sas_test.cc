@@ -68,7 +68,7 @@ class ManySasTest : public testing::Test {
   PacketPools pools_{512, 1};
   test::TestHost a_{&pools_, {.nic = false}};
   test::TestHost b_{&pools_, {.nic = false}};
-  std::vector<std::shared_ptr<Sa>> sas_;
+  std::vector<SaPtr> sas_;
 };
 
 TEST_F(ManySasTest, BatchesOfManySasArriveWholeAndInOrder) {

@@ -245,7 +245,7 @@ bool OutboundAdmission::WaitsForMove(Packet* packet, const FlowDecision& decisio
   if (decision.chain.size != 1) return false;
   const SaBinding* now = decision.chain.sas[0]->binding.load(std::memory_order_acquire);
   if (now == nullptr || !now->device_numbers() || now->handle != back.handle ||
-      now->device != ctx_->path->interfaces[interface].offload) {
+      now->device() != ctx_->path->interfaces[interface].offload) {
     return false;
   }
   NoteReturn(back.handle, interface, packet);

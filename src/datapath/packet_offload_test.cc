@@ -89,7 +89,7 @@ TEST(PacketOffloadTest, PacketThatComesBackIsDecidedAnew) {
   pair->a.FromHost(Inner());
   pair->a.worker->RunOnce();  // it is in the device's ring
   const SaBinding& old = *pair->a.bindings[0];
-  old.device->StopSa(old.handle);
+  old.device()->StopSa(old.handle);
   const auto state = pair->a.nic_packet().TakeState(old.handle);
   ASSERT_TRUE(state.has_value());
   SequenceCounter& counter = pair->sa_a->outbound()->sequence;
@@ -108,7 +108,7 @@ TEST(PacketOffloadTest, PacketThatComesBackMayMeetAnotherPolicy) {
   pair->a.FromHost(Inner());
   pair->a.worker->RunOnce();
   const SaBinding& old = *pair->a.bindings[0];
-  old.device->StopSa(old.handle);
+  old.device()->StopSa(old.handle);
   pair->a.AddPolicy(test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {},
                                      PolicyAction::kBlock, 1));
   pair->a.Run();
@@ -122,7 +122,7 @@ class DeviceHandsBackTest : public testing::TestWithParam<const char*> {
   void Begin() {
     EXPECT_THAT(pair_->a.Send(Inner()), SizeIs(1));
     if (std::string_view(GetParam()) == "stop") {
-      pair_->a.bindings[0]->device->StopSa(pair_->a.bindings[0]->handle);
+      pair_->a.bindings[0]->device()->StopSa(pair_->a.bindings[0]->handle);
     } else {
       ASSERT_TRUE(pair_->a.nic().InjectFault(GetParam()));
     }
@@ -210,7 +210,7 @@ TEST(PacketOffloadTest, NumberOfTheDeviceWaitsUntilTheMoveIsDone) {
   const auto pair = MakePair();
   const std::vector<Bytes> wire = pair->a.Send(Inner());
   const SaBinding& old = *pair->b.bindings[0];
-  old.device->StopSa(old.handle);
+  old.device()->StopSa(old.handle);
   EXPECT_THAT(pair->b.Receive(wire[0]), IsEmpty()) << "nobody may open it now";
   EXPECT_EQ(pair->b.AllDrops(), 0u) << "it waits";
   const auto state = pair->b.nic_packet().TakeState(old.handle);
@@ -227,7 +227,7 @@ TEST(PacketOffloadTest, NumberOfTheDeviceWaitsABoundedTime) {
   const auto pair = MakePair();
   const std::vector<Bytes> wire = pair->a.Send(Inner());
   const SaBinding& old = *pair->b.bindings[0];
-  old.device->StopSa(old.handle);
+  old.device()->StopSa(old.handle);
   EXPECT_THAT(pair->b.Receive(wire[0]), IsEmpty());
   for (int i = 0; i < 4; ++i) {
     pair->b.path.BumpGeneration();  // other SAs move; this one does not

@@ -145,8 +145,8 @@ void AddDeviceEvents(TestHost* host, Outcome* outcome) {
 void TakeBack(TestPair* pair) {
   const SaBinding& out = *pair->a.bindings[0];
   const SaBinding& in = *pair->b.bindings[0];
-  out.device->StopSa(out.handle);
-  in.device->StopSa(in.handle);
+  out.device()->StopSa(out.handle);
+  in.device()->StopSa(in.handle);
   const auto sent = pair->a.nic_packet().TakeState(out.handle);
   const auto received = pair->b.nic_packet().TakeState(in.handle);
   ASSERT_TRUE(sent.has_value() && received.has_value());
@@ -416,13 +416,13 @@ TEST(OffloadEdgeTest, SaReleasedWhilePacketsAreInTheRingStillSealsThem) {
   for (uint32_t i = 0; i < 70; ++i) pair->a.FromHost(FrameOf(kTunnel));
   pair->a.worker->RunOnce();
   const SaBinding& binding = *pair->a.bindings[0];
-  binding.device->StopSa(binding.handle);
+  binding.device()->StopSa(binding.handle);
   pair->a.worker->RunOnce();  // stopped, not yet released: still sealed
   pair->a.nic().RunOnce();
   const std::vector<Bytes> sealed = pair->a.ToWire();
   EXPECT_THAT(sealed, SizeIs(64));
   for (const Bytes& frame : sealed) EXPECT_TRUE(HidesPayload(frame));
-  binding.device->ReleaseSa(binding.handle);
+  binding.device()->ReleaseSa(binding.handle);
   EXPECT_THAT(pair->a.nic().HeldSas(), SizeIs(1));
   pair->a.Run();
   const std::vector<Bytes> rest = pair->a.ToWire();
@@ -440,7 +440,7 @@ TEST(OffloadEdgeTest, SlotWithANewTenantDoesNotSealForTheOldOne) {
   const OffloadHandle old = binding.handle;
   pair->a.Run();
   EXPECT_THAT(pair->a.ToWire(), SizeIs(1));
-  binding.device->ReleaseSa(old);
+  binding.device()->ReleaseSa(old);
   pair->a.Add(Offloaded(SaOptions{.spi = 0x4444, .reqid = 4}, false));
   pair->a.FromHost(FrameOf(kTunnel));  // by the old SA, whose handle is no longer valid
   pair->a.Run();

@@ -74,9 +74,9 @@ void PrepareOutboundCryptoOffload(const OutboundRun& run) {
   std::array<Packet*, kMaxBatch> packets;
   std::array<bool, kMaxBatch> eligible{};
   const std::size_t n = run.items.size();
-  if (run.egress == run.binding.device) {
+  if (run.egress == run.binding.device()) {
     for (std::size_t i = 0; i < n; ++i) packets[i] = run.items[i].packet;
-    run.binding.device->FilterEligible({packets.data(), n}, {eligible.data(), n});
+    run.binding.device()->FilterEligible({packets.data(), n}, {eligible.data(), n});
   }
   for (std::size_t i = 0; i < n; ++i) {
     OutboundItem& item = run.items[i];
@@ -96,7 +96,7 @@ void PrepareOutboundCryptoOffload(const OutboundRun& run) {
 // Marks a packet in clear for the SA's device, if the device can protect it.
 DropReason HandToDevice(const OutboundRun& run, OutboundItem* item) {
   // The device applies one SA to packets that it sends itself.
-  if (run.egress != run.binding.device || item->chain.size != 1) return DropReason::kOutRequired;
+  if (run.egress != run.binding.device() || item->chain.size != 1) return DropReason::kOutRequired;
   const IpPacketView& ip = item->view;
   const bool v4 = ip.flow.family == IpFamily::kV4;
   const uint32_t outside = run.sa.mode == SaMode::kTunnel ? 0

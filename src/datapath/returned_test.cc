@@ -41,7 +41,7 @@ class ReturnedTest : public testing::Test {
     pair_->sa_a = pair_->a.Add(OnDevice(options));
     pair_->sa_b = pair_->b.Add(options);
     pair_->AddPolicies(options, src_, dst_);
-    ASSERT_EQ(pair_->a.bindings[0]->device, &pair_->a.nic());
+    ASSERT_EQ(pair_->a.bindings[0]->device(), &pair_->a.nic());
   }
   Bytes FrameNumber(uint16_t i) const {
     return Frame(test::Udp({.src = src_, .dst = dst_}, 1, i, Pattern(100)));

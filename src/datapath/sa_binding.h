@@ -33,18 +33,19 @@ struct OpenedBy {
   bool operator==(const OpenedBy&) const = default;
 };
 
-struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
-  ProcessingPath path = ProcessingPath::kSoftware;
+// Two in a cache line.
+struct alignas(32) SaBinding : FromSlab<SaBinding> {
   // Handles what a device or look-aside engine cannot. Empty if the SA is required to be on a
   // device, or is blocked.
-  EngineSession cpu;
-  OffloadDevice* device = nullptr;  // kCryptoOffload and kPacketOffload
-  OffloadHandle handle;
-  uint32_t device_resets = 0;  // of the device when it returned the handle
+  [[no_unique_address]] EngineSession cpu;  // what follows begins in its padding
+  ProcessingPath path = ProcessingPath::kSoftware;
+  OffloadHandle handle;  // of device()
 
   // What no binding needs that was in software from the start.
   struct Rare {
-    EngineSession look_aside;  // kLookAside only
+    OffloadDevice* device = nullptr;  // kCryptoOffload and kPacketOffload
+    uint32_t device_resets = 0;       // of the device when it returned the handle
+    EngineSession look_aside;         // kLookAside only
     // Shadow verification; nullptr: none. After a move off the device it stays for one binding,
     // because packets of the device are still on their way.
     std::shared_ptr<ShadowSession> shadow;
@@ -63,7 +64,15 @@ struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
   }
 
   bool blocked() const { return path == ProcessingPath::kBlocked; }
-  bool on_device() const { return device != nullptr; }
+  bool on_device() const { return device() != nullptr; }
+  OffloadDevice* device() const { return rare_ != nullptr ? rare_->device : nullptr; }
+  uint32_t device_resets() const { return rare().device_resets; }
+  // `resets`: of the device before it returned the handle. REQUIRES: it is not published yet.
+  void SetDevice(OffloadDevice* device, uint32_t resets) {
+    Rare* const rare = MakeRare();
+    rare->device = device;
+    rare->device_resets = resets;
+  }
   // The device numbers and counts the packets (packet offload).
   bool device_numbers() const { return path == ProcessingPath::kPacketOffload; }
   // The CPU does all of it, and no packet of a device is checked.
@@ -76,12 +85,12 @@ struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
   }
   // True if both refer to the same entry of one device's table.
   bool SharesSlotWith(const SaBinding& other) const {
-    return device != nullptr && device == other.device && handle == other.handle &&
-           device_resets == other.device_resets;
+    return on_device() && device() == other.device() && handle == other.handle &&
+           device_resets() == other.device_resets();
   }
 
   bool MayHaveOpened(const OpenedBy& by) const {
-    if (device == by.device && device != nullptr && handle == by.handle) return true;
+    if (device() == by.device && on_device() && handle == by.handle) return true;
     for (const OpenedBy& e : rare().earlier) {
       if (e == by && e.device != nullptr) return true;
     }
@@ -92,6 +101,6 @@ struct alignas(kCacheLine) SaBinding : FromSlab<SaBinding> {
   static const Rare kNothingRare;
   std::unique_ptr<Rare> rare_;
 };
-static_assert(sizeof(SaBinding) == kCacheLine);
+static_assert(sizeof(SaBinding) == kCacheLine / 2);
 
 }  // namespace cygnet

@@ -59,7 +59,7 @@ SharedSession::SharedSession(std::unique_ptr<CryptoSession> session,
   CYGNET_CHECK(key >> 48 == 0);
   for (std::size_t i = 0; i < key_.size(); ++i) key_[i] = static_cast<uint16_t>(key >> 16 * i);
   session_ = session.release();
-  session_->owners_.store(1, std::memory_order_relaxed);
+  session_->owners_.Add();
 }
 
 // The observer is told after the key schedule is gone.

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -29,7 +28,7 @@ class SharedSession {
                 uint64_t key);
   SharedSession(const SharedSession& other)
       : session_(other.session_), key_(other.key_), observer_(other.observer_) {
-    if (session_ != nullptr) session_->owners_.fetch_add(1, std::memory_order_relaxed);
+    if (session_ != nullptr) session_->owners_.Add();
   }
   SharedSession(SharedSession&& other) noexcept { Swap(&other); }
   SharedSession& operator=(SharedSession other) noexcept {
@@ -37,8 +36,7 @@ class SharedSession {
     return *this;
   }
   ~SharedSession() {
-    if (session_ == nullptr) return;
-    if (session_->owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) End();
+    if (session_ != nullptr && session_->owners_.RemoveLast()) End();
   }
 
   CryptoSession* get() const { return session_; }

@@ -170,7 +170,7 @@ class WaitForNextHopTest : public TunnelsTest {
   WaitForNextHopTest() {
     Add(7, 0, &red_);
     Add(8, 0, &blue_);
-    host_.path.sad.ForEach([this](const std::shared_ptr<Sa>& sa) {
+    host_.path.sad.ForEach([this](const SaPtr& sa) {
       if (sa->spec().spi.value != 0x700) return;
       sa->outbound()->next_hop.Clear();
       waits_for_ = sa->outbound();

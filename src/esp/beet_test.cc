@@ -23,7 +23,7 @@ using test::ToHex;
 
 constexpr std::size_t k4in4 = 0, k6in6 = 1, k4in6 = 2, k6in4 = 3;
 
-std::shared_ptr<Sa> BeetSa(std::size_t families) {
+SaPtr BeetSa(std::size_t families) {
   return test::MakeSa(test::OptionsFor(test::kFamilies[families], SaMode::kBeet));
 }
 

@@ -23,7 +23,7 @@ using test::SaOptions;
 constexpr SaMode kModes[] = {SaMode::kTunnel, SaMode::kTransport, SaMode::kBeet};
 
 struct Variant {
-  std::shared_ptr<Sa> sa;
+  SaPtr sa;
   const LayoutCase* layout;
   const Families* families;
   SaMode mode;

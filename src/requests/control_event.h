@@ -12,11 +12,10 @@
 #include "base/result.h"
 #include "net/flow_key.h"
 #include "policy/policy.h"
-#include "sa/sa_spec.h"
+#include "sa/sa.h"
 
 namespace cygnet {
 
-class Sa;
 struct PolicyView;
 
 // Who caused a change; echoed in the notification. Zero for the daemon's own changes.
@@ -26,19 +25,19 @@ struct RequestOrigin {
 };
 
 struct SaAdded {
-  std::shared_ptr<const Sa> sa;
+  ConstSaPtr sa;
 };
 struct SaUpdated {
-  std::shared_ptr<const Sa> sa;
+  ConstSaPtr sa;
 };
 struct SaDeleted {
-  std::shared_ptr<const Sa> sa;
+  ConstSaPtr sa;
 };
 struct SaFlushed {
   uint8_t proto;
 };
 struct SaExpired {
-  std::shared_ptr<const Sa> sa;
+  ConstSaPtr sa;
   bool hard;
 };
 struct PolicyAdded {
@@ -149,7 +148,7 @@ struct SaMigration {
 };
 struct SaMigrated {
   const SaMigration& migration;
-  std::shared_ptr<const Sa> sa;  // at its new place
+  ConstSaPtr sa;  // at its new place
 };
 
 // Why listeners receive an SA's counters (NEWAE).
@@ -159,14 +158,14 @@ enum class AeventCause : uint8_t {
   kTimer,     // replay_max_age is over, and packets have passed since
 };
 struct SaAevent {
-  std::shared_ptr<const Sa> sa;
+  ConstSaPtr sa;
   AeventCause cause;
 };
 
 // The peer's address or port differs from the SA's: a NAT on the path has changed its mapping. The
 // SA is unchanged; key management decides (RFC 7296 section 2.23).
 struct SaMapping {
-  std::shared_ptr<const Sa> sa;
+  ConstSaPtr sa;
   IpAddress new_saddr;
   uint16_t new_sport;  // host order
 };
@@ -196,9 +195,7 @@ class ChangeJournal {
   // changed.
   virtual Status Prepare(const ControlEvent& change) = 0;
   // The same for an SA of the process before, which the journal may know.
-  virtual Status PrepareRestored(const std::shared_ptr<const Sa>& sa) {
-    return Prepare(SaAdded{sa});
-  }
+  virtual Status PrepareRestored(const ConstSaPtr& sa) { return Prepare(SaAdded{sa}); }
   // Called for a change that cannot be refused: an expired lifetime, a removed SA.
   virtual void Note(const ControlEvent& change) = 0;
 };

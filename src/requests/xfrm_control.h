@@ -61,7 +61,7 @@ struct AddressFilter {
 
 // GETAE: the SA, and its thresholds for NEWAE.
 struct AeventView {
-  std::shared_ptr<const Sa> sa;
+  ConstSaPtr sa;
   uint32_t max_diff = 0;  // packets; 0 = never by count
   uint32_t max_age = 0;   // 100 ms units; 0 = never by time
 };
@@ -88,10 +88,10 @@ class XfrmControl {
   virtual Status AddSa(SaSpec spec, const RequestOrigin& origin) = 0;
   virtual Status UpdateSa(SaSpec spec, const RequestOrigin& origin) = 0;
   virtual Status DeleteSa(const SaId& id, const RequestOrigin& origin) = 0;
-  virtual Result<std::shared_ptr<const Sa>> GetSa(const SaId& id) const = 0;
+  virtual Result<ConstSaPtr> GetSa(const SaId& id) const = 0;
   // 0 or 255 = every protocol. True if anything was flushed.
   virtual bool FlushSas(uint8_t proto, const RequestOrigin& origin) = 0;
-  virtual Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) = 0;
+  virtual Result<ConstSaPtr> AllocateSpi(SpiRequest request) = 0;
   // EXPIRE request; `hard` deletes the SA. Listeners see only the pid of `origin`.
   virtual Status ExpireSa(const SaId& id, bool hard, const RequestOrigin& origin = {}) = 0;
   virtual Result<AeventView> GetAevent(const SaId& id) const = 0;
@@ -106,7 +106,7 @@ class XfrmControl {
   // MIGRATE_STATE: the same for one SA, without policies.
   virtual Status MigrateSa(const SaMigration& migration, const RequestOrigin& origin) = 0;
   // Newest first, including larval states.
-  virtual std::vector<std::shared_ptr<const Sa>> ListSas() const = 0;
+  virtual std::vector<ConstSaPtr> ListSas() const = 0;
   virtual SaView Inspect(const Sa& sa) const = 0;
   virtual SadInfo GetSadInfo() const = 0;
 

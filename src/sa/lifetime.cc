@@ -41,11 +41,12 @@ void Lifetime::SetLimits(const LifetimeLimits& limits) {
     live->hard_bytes.store(limits.hard_bytes, std::memory_order_relaxed);
     live->soft_packets.store(limits.soft_packets, std::memory_order_relaxed);
     live->hard_packets.store(limits.hard_packets, std::memory_order_relaxed);
+    live->soft_signalled.store(false, std::memory_order_relaxed);
+    live->soft_time_signalled = false;
   }
   unlimited_.store(limits.soft_bytes == kUnlimited && limits.hard_bytes == kUnlimited &&
                        limits.soft_packets == kUnlimited && limits.hard_packets == kUnlimited,
                    std::memory_order_release);
-  soft_signalled_.store(false, std::memory_order_relaxed);
 }
 
 LifetimeLimits Lifetime::limits() const {
@@ -88,7 +89,7 @@ Lifetime::ChargeResult Lifetime::ChargeLimited(std::span<const uint32_t> sizes, 
   for (const uint32_t size : sizes) total += size;
   // Charge the whole run first, so that two workers never both use the last packet of a limit; then
   // refund what lies beyond it.
-  const Rare& limits = *rare_.load(std::memory_order_acquire);
+  Rare& limits = *rare_.load(std::memory_order_acquire);
   const uint64_t bytes = bytes_.fetch_add(total, std::memory_order_relaxed) +
                          limits.more_bytes.load(std::memory_order_relaxed);
   const uint64_t packets = packets_.fetch_add(n, std::memory_order_relaxed) +
@@ -112,7 +113,7 @@ Lifetime::ChargeResult Lifetime::ChargeLimited(std::span<const uint32_t> sizes, 
   const bool soft =
       bytes + counted - sizes[last] >= limits.soft_bytes.load(std::memory_order_relaxed) ||
       packets + last >= limits.soft_packets.load(std::memory_order_relaxed);
-  result.soft_hit = soft && !soft_signalled_.exchange(true, std::memory_order_relaxed);
+  result.soft_hit = soft && !limits.soft_signalled.exchange(true, std::memory_order_relaxed);
   NoteUse(now);
   return result;
 }
@@ -121,7 +122,7 @@ bool Lifetime::LimitsHaveRoomFor(uint64_t more_packets, uint64_t more_bytes) con
   const Rare& limits = *rare_.load(std::memory_order_acquire);
   const uint64_t then_packets = packets(&limits) + more_packets;
   const uint64_t then_bytes = bytes(&limits) + more_bytes;
-  const bool soft = soft_signalled_.load(std::memory_order_relaxed) ||
+  const bool soft = limits.soft_signalled.load(std::memory_order_relaxed) ||
                     (then_bytes < limits.soft_bytes.load(std::memory_order_relaxed) &&
                      then_packets < limits.soft_packets.load(std::memory_order_relaxed));
   return soft && then_bytes < limits.hard_bytes.load(std::memory_order_relaxed) &&

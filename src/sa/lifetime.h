@@ -55,6 +55,14 @@ class Lifetime {
   // Control thread.
   void SetLimits(const LifetimeLimits& limits);  // UPDSA: also re-arms the soft events
   void SetUsage(const LifetimeUsage& usage);     // NEWAE
+  // A soft limit by time was reported; SetLimits makes it false again.
+  bool soft_time_signalled() const {
+    const Rare* rare = rare_.load(std::memory_order_relaxed);
+    return rare != nullptr && rare->soft_time_signalled;
+  }
+  void SetSoftTimeSignalled(bool signalled) {
+    if (signalled != soft_time_signalled()) MakeRare()->soft_time_signalled = signalled;
+  }
   void SetLastUsed(uint64_t at) { last_used_.store(at, std::memory_order_relaxed); }
   // What a device counted. `at`: wall-clock seconds; no effect on the times if nothing was counted.
   void AddUsage(uint64_t packets, uint64_t bytes, uint64_t at);
@@ -88,11 +96,13 @@ class Lifetime {
     // What the control thread added to the workers' counts, modulo 2^64. Only workers write those.
     std::atomic<uint64_t> more_bytes{0};
     std::atomic<uint64_t> more_packets{0};
+    std::atomic<bool> soft_signalled{false};  // a soft limit of bytes or packets was reported
     // Control thread.
     uint64_t soft_add_seconds = 0;
     uint64_t hard_add_seconds = 0;
     uint64_t soft_use_seconds = 0;
     uint64_t hard_use_seconds = 0;
+    bool soft_time_signalled = false;
   };
   Rare* MakeRare();
   uint64_t bytes(const Rare* rare) const;
@@ -104,7 +114,6 @@ class Lifetime {
   std::atomic<uint64_t> last_used_{0};
   uint64_t add_time_;
   std::atomic<Rare*> rare_{nullptr};
-  std::atomic<bool> soft_signalled_{false};
   std::atomic<bool> unlimited_{false};  // no byte or packet limit: the common case
 };
 

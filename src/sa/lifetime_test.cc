@@ -57,6 +57,20 @@ TEST(LifetimeTest, WhatWasRefusedIsNotCounted) {
   EXPECT_EQ(l.usage().bytes, 100u);
 }
 
+TEST(LifetimeTest, NewLimitsSignalAgain) {
+  Lifetime l({.soft_packets = 1}, {});
+  EXPECT_TRUE(Charge(&l, {1, 1}).soft_hit);
+  EXPECT_FALSE(Charge(&l, {1}).soft_hit);
+  l.SetSoftTimeSignalled(true);
+  l.SetLimits({.soft_packets = 1});
+  EXPECT_FALSE(l.soft_time_signalled());
+  EXPECT_TRUE(Charge(&l, {1}).soft_hit);
+  Lifetime unlimited({}, {});
+  EXPECT_FALSE(unlimited.soft_time_signalled());
+  unlimited.SetSoftTimeSignalled(true);
+  EXPECT_TRUE(unlimited.soft_time_signalled());
+}
+
 TEST(LifetimeTest, SoftIsSignalledOnceByThePacketBehindTheLimit) {
   Lifetime l({.soft_packets = 2}, {});
   EXPECT_FALSE(Charge(&l, {1, 1}).soft_hit);

@@ -142,16 +142,18 @@ InboundSa::InboundSa(const SaSpec& spec, Sa* owner)
       beet(spec.mode == SaMode::kBeet ? Boxed<BeetInner>(BeetInnerOf(spec)) : Boxed<BeetInner>()),
       replay(spec.replay, spec.esn(), spec.replay_at_least()) {}
 
+uint8_t Sa::StateBits(SaState state, const SaSpec& spec) {
+  return static_cast<uint8_t>(static_cast<uint8_t>(state) | (ServesAll(spec) ? kServesAll : 0));
+}
+
 Sa::Sa(SaSpec spec, uint64_t now, Larval)
     : lifetime_(spec.limits, {.add_time = now}),
-      state_(SaState::kLarval),
-      serves_all_(ServesAll(spec)),
+      state_(StateBits(SaState::kLarval, spec)),
       spec_(std::move(spec)) {}
 
 Sa::Sa(SaSpec spec, uint64_t now, uint64_t iv_mask)
     : lifetime_(spec.limits, StartingUsage(spec, now)),
-      state_(SaState::kValid),
-      serves_all_(ServesAll(spec)),
+      state_(StateBits(SaState::kValid, spec)),
       spec_(std::move(spec)) {
   if (MayBeOutbound(spec_)) outbound_ = std::make_unique<OutboundSa>(spec_, this, iv_mask);
   if (MayBeInbound(spec_)) {
@@ -187,7 +189,6 @@ ReplayState Sa::ExportReplay() const {
 void Sa::UpdateLimits(const LifetimeLimits& limits) {
   spec_.limits = limits;
   lifetime_.SetLimits(limits);
-  soft_time_signalled = false;
   if (state() == SaState::kDying) set_state(SaState::kValid);
 }
 
@@ -207,7 +208,7 @@ void Sa::TakeOver(Sa* from) {
   if (inbound_ && from->inbound_) inbound_->replay.TakeOver(from->inbound_->replay);
   lifetime_.SetUsage(from->lifetime_.usage());
   lifetime_.SetLastUsed(from->lifetime_.last_used());
-  soft_time_signalled = from->soft_time_signalled;
+  lifetime_.SetSoftTimeSignalled(from->lifetime_.soft_time_signalled());
   set_state(from->state());
 }
 

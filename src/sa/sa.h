@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "base/boxed.h"
+#include "base/counted_ptr.h"
 #include "base/huge_memory.h"
 #include "base/ids.h"
 #include "net/ethernet.h"
@@ -138,16 +139,15 @@ struct SaStats {
 // and the second.
 class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   [[no_unique_address]] Lifetime lifetime_;  // what follows begins in its padding
-  std::atomic<SaState> state_;
-  const bool serves_all_;
+  std::atomic<uint8_t> state_;               // SaState, and kServesAll
 
  public:
   // Number of the tunnel interface that its packets come in by (datapath/tunnels.h); 0: none;
   // Tunnels::kMissing: it does not exist.
   // Control may change it at any time.
   std::atomic<uint16_t> tunnel{0};
-  bool soft_time_signalled = false;  // control thread
-  uint64_t number = 0;               // Sad::NextNumber; the newest has the largest
+  const OwnerCount owner_count;
+  uint64_t number = 0;  // Sad::NextNumber; the newest has the largest
 
  private:
   std::unique_ptr<OutboundSa> outbound_;
@@ -172,7 +172,9 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   const Lifetime& lifetime() const { return lifetime_; }
 
   // Any thread.
-  SaState state() const { return state_.load(std::memory_order_acquire); }
+  SaState state() const {
+    return static_cast<SaState>(state_.load(std::memory_order_acquire) & ~kServesAll);
+  }
   bool usable() const {
     const SaState s = state();
     return s == SaState::kValid || s == SaState::kDying;
@@ -191,33 +193,43 @@ class alignas(kCacheLine) Sa : public FromSlab<Sa> {
   void PrefetchUse() const { __builtin_prefetch(this, 1); }
   // True if the flow may use the SA; an empty selector admits every flow.
   bool Admits(const FlowKey& flow, int32_t ifindex) const {
-    return serves_all_ || spec_.selector->Admits(flow, ifindex);
+    return serves_all() || spec_.selector->Admits(flow, ifindex);
   }
-  bool admits_all() const { return serves_all_ || spec_.selector->SaysNothing(); }
+  bool admits_all() const { return serves_all() || spec_.selector->SaysNothing(); }
   int32_t packet_device() const { return PacketDeviceOf(spec_.offload); }
   // True if a look-up need not compare what follows if_id in the spec: every flow, mark and CPU may
   // use the SA, no device of packet offload was asked for, and it does not have the flag
   // "wildrecv".
-  bool serves_all() const { return serves_all_; }
+  bool serves_all() const { return (state_.load(std::memory_order_relaxed) & kServesAll) != 0; }
 
   // Control thread.
-  void set_state(SaState state) { state_.store(state, std::memory_order_release); }
+  void set_state(SaState state) {
+    const auto kept = static_cast<uint8_t>(state_.load(std::memory_order_relaxed) & kServesAll);
+    state_.store(static_cast<uint8_t>(kept | static_cast<uint8_t>(state)),
+                 std::memory_order_release);
+  }
   // The fields of a valid SA that UPDSA may change.
   void UpdateLimits(const LifetimeLimits& limits);
   void UpdateEncapPorts(const UdpEncap& encap);
   // Continues where `from`, an SA with the same keys, stops for good: sequence numbers, window,
   // usage. REQUIRES: no worker can find this SA yet.
   void TakeOver(Sa* from);
+
+ private:
+  static constexpr uint8_t kServesAll = 0x80;  // never changes
+  static uint8_t StateBits(SaState state, const SaSpec& spec);
 };
+
+// Owners of an SA, one word each.
+using SaPtr = CountedPtr<Sa>;
+using ConstSaPtr = CountedPtr<const Sa>;
 
 static_assert(sizeof(Lifetime) + 8 == kCacheLine && sizeof(Sa) == 4 * kCacheLine);
 static_assert(2 * sizeof(void*) + offsetof(SaSpec, mark_value) == kCacheLine);
 
-// std::make_shared for SAs: its memory would not begin at a cache line of the slab.
 template <typename... Args>
-std::shared_ptr<Sa> MakeSharedSa(Args&&... args) {
-  return std::shared_ptr<Sa>(new Sa(std::forward<Args>(args)...), std::default_delete<Sa>(),
-                             SlabAllocator<Sa>());
+SaPtr MakeSharedSa(Args&&... args) {
+  return SaPtr(new Sa(std::forward<Args>(args)...));
 }
 
 // True if the SA may carry outgoing (incoming) packets: decided by XFRMA_SA_DIR, otherwise by the

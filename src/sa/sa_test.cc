@@ -154,10 +154,10 @@ TEST(SaTest, Align4ChangesNothingOfEsp) {
 TEST(SaTest, NewLimitsBringADyingSaBack) {
   const auto sa = MakeSa({.limits = {.soft_packets = 1}});
   sa->set_state(SaState::kDying);
-  sa->soft_time_signalled = true;
+  sa->lifetime().SetSoftTimeSignalled(true);
   sa->UpdateLimits({.soft_packets = 100});
   EXPECT_EQ(sa->state(), SaState::kValid);
-  EXPECT_FALSE(sa->soft_time_signalled);
+  EXPECT_FALSE(sa->lifetime().soft_time_signalled());
   EXPECT_EQ(sa->spec().limits->soft_packets, 100u);
 }
 

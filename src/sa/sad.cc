@@ -109,18 +109,18 @@ Sa* Sad::LookupByNumber(uint32_t low) const {
                         [low](const Sa* sa) { return static_cast<uint32_t>(sa->number) == low; });
 }
 
-void Sad::IndexByNumber(const std::shared_ptr<Sa>& sa) {
+void Sad::IndexByNumber(const SaPtr& sa) {
   if (LookupByNumber(static_cast<uint32_t>(sa->number)) != sa.get()) numbered_.Insert(sa.get());
 }
 
-void Sad::ForgetNumber(const std::shared_ptr<Sa>& sa) {
+void Sad::ForgetNumber(const SaPtr& sa) {
   if (LookupByNumber(static_cast<uint32_t>(sa->number)) != sa.get()) return;
   numbered_.Erase(sa.get());
   quiescence_->Retire([sa] {});
 }
 
 template <typename Fits>
-std::shared_ptr<Sa> Sad::FindNewest(const SaId& id, Fits fits) const {
+SaPtr Sad::FindNewest(const SaId& id, Fits fits) const {
   const Sa* found = nullptr;
   const InboundName name(id.spi, id.daddr, id.family, id.proto);
   (void)inbound_.Find(name.hash, [&](const Sa* sa) {
@@ -131,15 +131,15 @@ std::shared_ptr<Sa> Sad::FindNewest(const SaId& id, Fits fits) const {
   return found == nullptr ? nullptr : FindByNumber(found->number);
 }
 
-std::shared_ptr<Sa> Sad::Find(const SaId& id) const {
+SaPtr Sad::Find(const SaId& id) const {
   return FindNewest(id, [&id](const SaSpec& spec) { return spec.HasMark(id.mark); });
 }
 
-std::shared_ptr<Sa> Sad::FindWithAnyMark(const SaId& id) const {
+SaPtr Sad::FindWithAnyMark(const SaId& id) const {
   return FindNewest(id, [](const SaSpec&) { return true; });
 }
 
-std::shared_ptr<Sa> Sad::FindByAcquireSeq(uint32_t seq) const {
+SaPtr Sad::FindByAcquireSeq(uint32_t seq) const {
   const Sa* found = nullptr;
   const auto [begin, end] = by_acquire_seq_.equal_range(seq);
   for (auto it = begin; it != end; ++it) {
@@ -150,12 +150,12 @@ std::shared_ptr<Sa> Sad::FindByAcquireSeq(uint32_t seq) const {
   return found == nullptr ? nullptr : FindByNumber(found->number);
 }
 
-std::shared_ptr<Sa> Sad::FindByNumber(uint64_t number) const {
+SaPtr Sad::FindByNumber(uint64_t number) const {
   const auto it = by_number_.find(number);
   return it == by_number_.end() ? nullptr : it->second;
 }
 
-void Sad::Insert(std::shared_ptr<Sa> sa) {
+void Sad::Insert(SaPtr sa) {
   if (sa->number == 0) sa->number = NextNumber();
   // An SA that is inserted again after its removal counts as new.
   if (!by_number_.empty() && by_number_.last() >= sa->number) sa->number = NextNumber();
@@ -175,7 +175,7 @@ void Sad::Insert(std::shared_ptr<Sa> sa) {
   by_number_.insert_or_assign(number, std::move(sa));
 }
 
-void Sad::Remove(const std::shared_ptr<Sa>& sa) {
+void Sad::Remove(const SaPtr& sa) {
   const SaSpec& spec = sa->spec();
   const bool met = MayBeMet(*sa);
   if (met) {
@@ -188,7 +188,7 @@ void Sad::Remove(const std::shared_ptr<Sa>& sa) {
     EraseFrom(&by_tuple_, TupleHash(spec), sa.get());
     EraseFrom(&by_acquire_seq_, spec.acquire_seq, sa.get());
   }
-  std::shared_ptr<Sa> keep = sa;
+  SaPtr keep = sa;
   by_number_.erase(keep->number);
   if (met) quiescence_->Retire([keep = std::move(keep)]() mutable { keep.reset(); });
 }
@@ -198,10 +198,10 @@ bool Sad::SpiTaken(uint8_t proto, Spi spi) const {
   return of_proto != spis_.end() && of_proto->second.Has(spi.value);
 }
 
-std::vector<std::shared_ptr<Sa>> Sad::List() const {
-  std::vector<std::shared_ptr<Sa>> all;
+std::vector<SaPtr> Sad::List() const {
+  std::vector<SaPtr> all;
   all.reserve(by_number_.size());
-  by_number_.ForEachReversed([&](uint64_t, const std::shared_ptr<Sa>& sa) { all.push_back(sa); });
+  by_number_.ForEachReversed([&](uint64_t, const SaPtr& sa) { all.push_back(sa); });
   return all;
 }
 

@@ -108,14 +108,14 @@ class Sad {
 
   // --- Control thread ---
   // By identity with the mark; the newest if several match.
-  std::shared_ptr<Sa> Find(const SaId& id) const;
+  SaPtr Find(const SaId& id) const;
   // The same with any mark: packets from the wire have none, so only one SA may have the rest.
-  std::shared_ptr<Sa> FindWithAnyMark(const SaId& id) const;
+  SaPtr FindWithAnyMark(const SaId& id) const;
   // The oldest larval state made for the ACQUIRE with this number.
-  std::shared_ptr<Sa> FindByAcquireSeq(uint32_t seq) const;
+  SaPtr FindByAcquireSeq(uint32_t seq) const;
   // The newest larval state of this tuple for which match(sa) is true.
   template <typename Fn>
-  std::shared_ptr<Sa> FindLarval(const SaSpec& spec, Fn match) const {
+  SaPtr FindLarval(const SaSpec& spec, Fn match) const {
     const Sa* found = nullptr;
     const auto [begin, end] = by_tuple_.equal_range(TupleHash(spec));
     for (auto it = begin; it != end; ++it) {
@@ -126,25 +126,25 @@ class Sad {
     }
     return found == nullptr ? nullptr : FindByNumber(found->number);
   }
-  std::shared_ptr<Sa> FindByNumber(uint64_t number) const;
+  SaPtr FindByNumber(uint64_t number) const;
   // Reserves a number for an SA that needs one before it is inserted. Numbers increase. Insert
   // replaces the number of an SA that is inserted out of order.
   uint64_t NextNumber() { return next_number_++; }
   // An SA without a number gets the next one.
-  void Insert(std::shared_ptr<Sa> sa);
+  void Insert(SaPtr sa);
   // Workers may use the SA until they are quiescent; the shared pointer keeps it alive until then.
-  void Remove(const std::shared_ptr<Sa>& sa);
+  void Remove(const SaPtr& sa);
   // Lets workers find the SA by its number, until ForgetNumber. Either may come twice.
-  void IndexByNumber(const std::shared_ptr<Sa>& sa);
-  void ForgetNumber(const std::shared_ptr<Sa>& sa);
+  void IndexByNumber(const SaPtr& sa);
+  void ForgetNumber(const SaPtr& sa);
   bool SpiTaken(uint8_t proto, Spi spi) const;
   // Newest first.
-  std::vector<std::shared_ptr<Sa>> List() const;
+  std::vector<SaPtr> List() const;
   // Calls fn(sa) for each SA, oldest first. fn may remove that SA.
   template <typename Fn>
   void ForEach(Fn fn) const {
     for (auto it = by_number_.begin(); it != by_number_.end();) {
-      const std::shared_ptr<Sa> sa = it->second;
+      const SaPtr sa = it->second;
       ++it;
       fn(sa);
     }
@@ -154,7 +154,7 @@ class Sad {
   template <typename Fn>
   std::optional<uint64_t> ForEachFrom(uint64_t from, Fn fn) const {
     for (auto it = by_number_.lower_bound(from); it != by_number_.end();) {
-      const std::shared_ptr<Sa> sa = it->second;
+      const SaPtr sa = it->second;
       ++it;
       if (!fn(sa)) return sa->number + 1;
     }
@@ -171,7 +171,7 @@ class Sad {
   static bool MayBeMet(const Sa& sa);
   static bool MayServe(const Sa& sa, const OutboundQuery& query, const FlowKey& flow);
   template <typename Fits>
-  std::shared_ptr<Sa> FindNewest(const SaId& id, Fits fits) const;
+  SaPtr FindNewest(const SaId& id, Fits fits) const;
   void CountChoosy(const Sa& sa, uint32_t change);
   using ByHash = std::unordered_multimap<uint64_t, const Sa*>;
   template <typename Index, typename Key>
@@ -206,7 +206,7 @@ class Sad {
   RcuHash<Sa, InboundHashOf> inbound_;
   RcuHash<Sa, OutboundHashOf> outbound_;
   RcuHash<Sa, NumberHashOf> numbered_;  // IndexByNumber
-  NumberedMap<std::shared_ptr<Sa>> by_number_;
+  NumberedMap<SaPtr> by_number_;
   // Of by_number_: the SPIs of each protocol; larval states by tuple; larval states made by an
   // ACQUIRE.
   std::unordered_map<uint8_t, SpiSet> spis_;

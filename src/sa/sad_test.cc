@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/owners.h"
 #include "support/test_sa.h"
 
 namespace cygnet {
@@ -21,9 +22,9 @@ FlowKey Flow(const char* src = "10.1.0.1", const char* dst = "10.2.0.1") {
 
 class SadTest : public testing::Test {
  protected:
-  std::shared_ptr<Sa> Add(const SaOptions& options = {}) { return Add(test::MakeSpec(options)); }
-  std::shared_ptr<Sa> Add(SaSpec spec) {
-    auto sa = std::make_shared<Sa>(std::move(spec), 1, test::kTestIvMask);
+  SaPtr Add(const SaOptions& options = {}) { return Add(test::MakeSpec(options)); }
+  SaPtr Add(SaSpec spec) {
+    auto sa = MakeSharedSa(std::move(spec), 1, test::kTestIvMask);
     sad_.Insert(sa);
     return sa;
   }
@@ -107,7 +108,7 @@ TEST_F(SadTest, InboundKnowsNoCpu) {
 }
 
 TEST_F(SadTest, LarvalIsFoundInboundAndNotOutbound) {
-  auto larval = std::make_shared<Sa>(test::MakeSpec(), 1, Sa::Larval{});
+  auto larval = MakeSharedSa(test::MakeSpec(), 1, Sa::Larval{});
   sad_.Insert(larval);
   EXPECT_EQ(Inbound(), larval.get());
   EXPECT_EQ(Outbound(Query()), nullptr);
@@ -118,8 +119,8 @@ TEST_F(SadTest, LarvalsAreFoundByWhatTheyAreFor) {
   const auto any = [](const Sa&) { return true; };
   const SaSpec tuple = test::MakeSpec({.spi = 7});
   EXPECT_EQ(sad_.FindLarval(tuple, any), nullptr) << "an SA with keys is not larval";
-  auto first = std::make_shared<Sa>(test::MakeSpec({.spi = 0x2000}), 1, Sa::Larval{});
-  auto second = std::make_shared<Sa>(test::MakeSpec({.spi = 0x2001}), 1, Sa::Larval{});
+  auto first = MakeSharedSa(test::MakeSpec({.spi = 0x2000}), 1, Sa::Larval{});
+  auto second = MakeSharedSa(test::MakeSpec({.spi = 0x2001}), 1, Sa::Larval{});
   sad_.Insert(first);
   sad_.Insert(second);
   EXPECT_EQ(sad_.FindLarval(tuple, any), second) << "the newest";
@@ -135,14 +136,14 @@ TEST_F(SadTest, LarvalsAreFoundByWhatTheyAreFor) {
 }
 
 TEST_F(SadTest, LarvalWithoutSpiIsNoConcernOfWorkers) {
-  auto larval = std::make_shared<Sa>(test::MakeSpec({.spi = 0}), 1, Sa::Larval{});
-  const std::weak_ptr<Sa> alive = larval;
+  auto larval = MakeSharedSa(test::MakeSpec({.spi = 0}), 1, Sa::Larval{});
+  const SaPtr watch = larval;
   sad_.Insert(larval);
   EXPECT_EQ(sad_.reachable(), 0u);
   EXPECT_FALSE(sad_.SpiTaken(kProtoEsp, Spi(0)));
   sad_.Remove(larval);
   larval.reset();
-  EXPECT_TRUE(alive.expired()) << "freed at once: no worker can have found it";
+  EXPECT_TRUE(test::HasOneOwner(watch)) << "freed at once: no worker can have found it";
 }
 
 TEST_F(SadTest, WalksInParts) {
@@ -152,7 +153,7 @@ TEST_F(SadTest, WalksInParts) {
   int parts = 0;
   for (; from.has_value(); ++parts) {
     int left = 2;
-    from = sad_.ForEachFrom(*from, [&](const std::shared_ptr<Sa>& sa) {
+    from = sad_.ForEachFrom(*from, [&](const SaPtr& sa) {
       met.push_back(sa->spec().spi.value);
       if (sa->spec().spi.value == 2) sad_.Remove(sa);
       return --left > 0;
@@ -165,7 +166,7 @@ TEST_F(SadTest, WalksInParts) {
 TEST_F(SadTest, ForEachStandsTheRemovalOfTheOneAtHand) {
   for (uint32_t spi = 1; spi <= 5; ++spi) Add(SaOptions{.spi = spi});
   std::vector<uint32_t> met;
-  sad_.ForEach([&](const std::shared_ptr<Sa>& sa) {
+  sad_.ForEach([&](const SaPtr& sa) {
     met.push_back(sa->spec().spi.value);
     if (sa->spec().spi.value % 2 == 0) sad_.Remove(sa);
   });
@@ -175,7 +176,7 @@ TEST_F(SadTest, ForEachStandsTheRemovalOfTheOneAtHand) {
 
 TEST_F(SadTest, RemovedIsFoundNoMoreAndStaysWholeUntilCollected) {
   auto sa = Add();
-  const std::weak_ptr<Sa> watch = sa;
+  const SaPtr watch = sa;
   Quiescence::Reader* reader = quiescence_.AddReader();
   reader->Online();
   Sa* raw = Inbound();
@@ -186,9 +187,10 @@ TEST_F(SadTest, RemovedIsFoundNoMoreAndStaysWholeUntilCollected) {
   EXPECT_EQ(sad_.size(), 0u);
   quiescence_.Collect();
   EXPECT_EQ(raw->spec().spi, Spi(0x1000));
+  EXPECT_FALSE(test::HasOneOwner(watch));
   reader->Quiescent();
   quiescence_.Collect();
-  EXPECT_TRUE(watch.expired());
+  EXPECT_TRUE(test::HasOneOwner(watch));
 }
 
 TEST_F(SadTest, NewestWinsOutbound) {
@@ -286,7 +288,7 @@ TEST_F(SadTest, AnInterfaceOfTheSelectorIsTheOneThePacketLeavesBy) {
 TEST_F(SadTest, AcquireIsAnsweredByItsNumber) {
   SaSpec spec = test::MakeSpec();
   spec.acquire_seq = 9;
-  auto larval = std::make_shared<Sa>(std::move(spec), 1, Sa::Larval{});
+  auto larval = MakeSharedSa(std::move(spec), 1, Sa::Larval{});
   sad_.Insert(larval);
   EXPECT_EQ(sad_.FindByAcquireSeq(9), larval);
   EXPECT_EQ(sad_.FindByAcquireSeq(8), nullptr);
@@ -309,7 +311,7 @@ TEST_F(SadTest, ListIsNewestFirst) {
 }
 
 TEST_F(SadTest, ThousandsAreFoundAndRemoved) {
-  std::vector<std::shared_ptr<Sa>> all;
+  std::vector<SaPtr> all;
   for (uint32_t spi = 1; spi <= 3000; ++spi) all.push_back(Add(SaOptions{.spi = spi}));
   for (uint32_t spi = 1; spi <= 3000; ++spi) ASSERT_EQ(Inbound(spi), all[spi - 1].get());
   for (uint32_t spi = 1; spi <= 3000; spi += 2) sad_.Remove(all[spi - 1]);

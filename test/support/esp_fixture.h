@@ -92,7 +92,7 @@ inline const std::array<LayoutCase, 8>& Layouts() {
   return all;
 }
 
-inline std::shared_ptr<Sa> MakeSaWith(const LayoutCase& layout, const SaOptions& o) {
+inline SaPtr MakeSaWith(const LayoutCase& layout, const SaOptions& o) {
   SaSpec spec = MakeSpec(o);
   if (layout.cipher.kind == AlgorithmKind::kAead) {
     spec.aead.descriptor = &layout.cipher;
@@ -105,7 +105,7 @@ inline std::shared_ptr<Sa> MakeSaWith(const LayoutCase& layout, const SaOptions&
     spec.pair.Change()->auth.icv_bits = layout.icv_bits;
     spec.pair.Change()->auth.key = KeyMaterial(Pattern(64));
   }
-  return std::make_shared<Sa>(std::move(spec), 1000, kTestIvMask);
+  return MakeSharedSa(std::move(spec), 1000, kTestIvMask);
 }
 
 struct EspResult {

@@ -66,8 +66,7 @@ class FakeOperatorControl final : public OperatorControl {
         fmt::format("{:x} {} {}", spi.value, ToString(daddr, family), IsInbound(half)));
     return found == placements.end() ? "" : found->second;
   }
-  std::shared_ptr<const Sa> FindSa(Spi spi, const IpAddress& daddr,
-                                   IpFamily family) const override {
+  ConstSaPtr FindSa(Spi spi, const IpAddress& daddr, IpFamily family) const override {
     for (const SaReport& report : sas) {
       const SaSpec& spec = report.sa->spec();
       if (spec.spi == spi && spec.daddr == daddr && spec.family == family) return report.sa;
@@ -150,7 +149,7 @@ inline SaSpec SampleSaSpec(uint32_t spi) {
 
 inline SaReport ReportOf(SaSpec spec) {
   SaReport report;
-  report.sa = std::make_shared<Sa>(std::move(spec), 1'700'000'000, uint64_t{0});
+  report.sa = MakeSharedSa(std::move(spec), 1'700'000'000, uint64_t{0});
   report.state = SaState::kValid;
   return report;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -13,7 +14,8 @@ namespace cygnet::test {
 
 class FakeXfrmControl final : public XfrmControl {
  public:
-  struct alignas(64) FakeSa {  // handed out as an Sa
+  struct FakeSa {
+    SaPtr face;  // handed out for it; empty
     SaSpec spec;
     SaState state = SaState::kValid;
     LifetimeUsage usage;
@@ -53,7 +55,9 @@ class FakeXfrmControl final : public XfrmControl {
     const auto old = Find(IdOf(spec));
     if (!old) return MakeError(Errc::kNoSuchProcess);
     if (old->state == SaState::kLarval) {
-      *old = std::move(*MakeSa(std::move(spec), SaState::kValid));
+      FakeSa made = Made(std::move(spec), SaState::kValid);
+      made.face = old->face;
+      *old = std::move(made);
     } else {
       old->spec.limits = spec.limits;
     }
@@ -70,7 +74,7 @@ class FakeXfrmControl final : public XfrmControl {
     return {};
   }
 
-  Result<std::shared_ptr<const Sa>> GetSa(const SaId& id) const override {
+  Result<ConstSaPtr> GetSa(const SaId& id) const override {
     const auto sa = Find(id);
     if (!sa) return MakeError(Errc::kNoSuchProcess);
     return Opaque(sa);
@@ -89,7 +93,7 @@ class FakeXfrmControl final : public XfrmControl {
     return true;
   }
 
-  Result<std::shared_ptr<const Sa>> AllocateSpi(SpiRequest request) override {
+  Result<ConstSaPtr> AllocateSpi(SpiRequest request) override {
     last_larval_seconds = request.larval_lifetime_seconds;
     SaSpec& spec = request.spec;
     Selector& selector = *spec.selector.Change();
@@ -193,14 +197,14 @@ class FakeXfrmControl final : public XfrmControl {
     return {};
   }
 
-  std::vector<std::shared_ptr<const Sa>> ListSas() const override {
-    std::vector<std::shared_ptr<const Sa>> list;
+  std::vector<ConstSaPtr> ListSas() const override {
+    std::vector<ConstSaPtr> list;
     for (auto it = sas.rbegin(); it != sas.rend(); ++it) list.push_back(Opaque(*it));
     return list;
   }
 
   SaView Inspect(const Sa& sa) const override {
-    const auto& fake = reinterpret_cast<const FakeSa&>(sa);
+    const FakeSa& fake = *faces_.at(&sa);
     return {.spec = &fake.spec,
             .state = fake.state,
             .usage = fake.usage,
@@ -331,23 +335,27 @@ class FakeXfrmControl final : public XfrmControl {
   void Notify(const ControlEvent& event, const RequestOrigin& origin) {
     if (listener != nullptr) listener->OnControlEvent(event, origin);
   }
-  // The server only passes this pointer back to Inspect; it is never used as an Sa.
-  static std::shared_ptr<const Sa> Opaque(const std::shared_ptr<FakeSa>& sa) {
-    return {sa, reinterpret_cast<const Sa*>(sa.get())};
-  }
+  // The server only passes this pointer back to Inspect.
+  static ConstSaPtr Opaque(const std::shared_ptr<FakeSa>& sa) { return sa->face; }
 
  private:
   static SaId IdOf(const SaSpec& spec) {
     return {.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family};
   }
 
-  static std::shared_ptr<FakeSa> MakeSa(SaSpec spec, SaState state) {
-    auto sa = std::make_shared<FakeSa>();
-    sa->state = state;
-    sa->usage = spec.rare->initial_usage.value_or(LifetimeUsage{});
-    sa->replay = spec.replay;
-    sa->offload = spec.offload;
-    sa->spec = std::move(spec);
+  static FakeSa Made(SaSpec spec, SaState state) {
+    FakeSa sa;
+    sa.state = state;
+    sa.usage = spec.rare->initial_usage.value_or(LifetimeUsage{});
+    sa.replay = spec.replay;
+    sa.offload = spec.offload;
+    sa.spec = std::move(spec);
+    return sa;
+  }
+  std::shared_ptr<FakeSa> MakeSa(SaSpec spec, SaState state) {
+    auto sa = std::make_shared<FakeSa>(Made(std::move(spec), state));
+    sa->face = MakeSharedSa(SaSpec{}, 0, Sa::Larval{});
+    faces_[sa->face.get()] = sa;
     return sa;
   }
 
@@ -402,6 +410,7 @@ class FakeXfrmControl final : public XfrmControl {
     if (journal != nullptr) journal->Note(change);
   }
 
+  std::unordered_map<const Sa*, std::shared_ptr<FakeSa>> faces_;  // also of removed ones
   std::array<PolicyAction, kPolicyDirections> defaults_{};
   uint32_t next_index_ = 0;
   uint32_t acquire_sequence_ = 0;

@@ -152,11 +152,11 @@ class FaultLab final : public PlacementListener {
 
  private:
   // PlacementListener.
-  void OnEntering(const std::shared_ptr<Sa>&, std::size_t) override { GivePolicies(); }
-  void OnMoved(const std::shared_ptr<Sa>&) override {}
+  void OnEntering(const SaPtr&, std::size_t) override { GivePolicies(); }
+  void OnMoved(const SaPtr&) override {}
   void OnBack(std::size_t) override {}
   void OnGone(std::size_t) override {}
-  void OnLost(const std::shared_ptr<Sa>&) override {}
+  void OnLost(const SaPtr&) override {}
   void OnDeviceState(const std::string&, const std::string&, const std::string&) override {}
   void OnGuardHit(const std::string&, const std::string&, uint64_t) override {}
   void OnWithdrawn(const std::string&, const WithdrawnCapability&, const std::string&) override {}
@@ -179,14 +179,14 @@ class FaultLab final : public PlacementListener {
     const PolicySpec policy = OutPolicy();
     if (!host_.nic().AddPolicy({policy}, &handle).has_value()) given_at_ = host_.nic().resets();
   }
-  std::shared_ptr<Sa> Install(const SaOptions& options) {
+  SaPtr Install(const SaOptions& options) {
     auto sa = MakeSharedSa(MakeSpec(options), uint64_t{1}, kTestIvMask);
     sa->number = host_.path.sad.NextNumber();
     if (!placement_->Place(sa).has_value()) throw std::runtime_error("not placed");
     host_.path.sad.Insert(sa);
     return sa;
   }
-  void End(const std::shared_ptr<Sa>& sa) {
+  void End(const SaPtr& sa) {
     if (sa == nullptr || placement_->Find(sa->number) == nullptr) return;
     placement_->Remove(*sa);
     host_.path.sad.Remove(sa);
@@ -217,8 +217,8 @@ class FaultLab final : public PlacementListener {
   TestHost host_;
   AuditingPeer peer_;
   std::unique_ptr<Placement> placement_;
-  std::shared_ptr<Sa> sa_out_;
-  std::shared_ptr<Sa> sa_in_;
+  SaPtr sa_out_;
+  SaPtr sa_in_;
   std::optional<uint32_t> given_at_;
   uint64_t turns_ = 0;
   uint64_t next_id_ = 0;

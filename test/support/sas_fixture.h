@@ -21,7 +21,7 @@ class SasFixture : public testing::Test {
     while (path_.quiescence.Collect() != 0) continue;
   }
   // Adds an SA; nullptr: it was refused.
-  std::shared_ptr<Sa> Add(const SaOptions& options) {
+  SaPtr Add(const SaOptions& options) {
     return sas_.Add(MakeSpec(options), {}) ? sas_.Named(IdOf(options)) : nullptr;
   }
   static SaId IdOf(const SaOptions& options) {
@@ -31,7 +31,7 @@ class SasFixture : public testing::Test {
             .family = IpFamily::kV4};
   }
   // A state of ALLOCSPI with this SPI.
-  std::shared_ptr<const Sa> Reserve(uint32_t spi, uint32_t seconds = 30) {
+  ConstSaPtr Reserve(uint32_t spi, uint32_t seconds = 30) {
     SpiRequest request{
         .spec = MakeSpec(), .min = spi, .max = spi, .larval_lifetime_seconds = seconds};
     const auto sa = larval_.AllocateSpi(std::move(request));

@@ -100,7 +100,7 @@ class TestHost {
   }
   ~TestHost() {
     for (auto& binding : bindings) {
-      if (binding->device != nullptr) binding->device->ReleaseSa(binding->handle);
+      if (binding->device() != nullptr) binding->device()->ReleaseSa(binding->handle);
     }
   }
 
@@ -115,9 +115,9 @@ class TestHost {
 
   // Binds both halves of the SA with BindHalf and inserts it. `number` identifies the SA in
   // events.
-  std::shared_ptr<Sa> Add(const SaOptions& options) { return Add(MakeSpec(options)); }
-  std::shared_ptr<Sa> Add(SaSpec spec) {
-    auto sa = std::make_shared<Sa>(std::move(spec), clock.WallSeconds(), kTestIvMask);
+  SaPtr Add(const SaOptions& options) { return Add(MakeSpec(options)); }
+  SaPtr Add(SaSpec spec) {
+    auto sa = MakeSharedSa(std::move(spec), clock.WallSeconds(), kTestIvMask);
     sa->number = path.sad.NextNumber();
     if (sa->outbound() != nullptr) {
       sa->outbound()->binding = Bind(sa->spec(), Half::kOutbound, sa.get());
@@ -154,9 +154,9 @@ class TestHost {
     bindings.push_back(bound->ReleaseNext());
     reasons.push_back(bound->reason);
     const SaBinding* binding = bindings.back().get();
-    if (binding->on_device()) binding->device->StartSa(binding->handle);
+    if (binding->on_device()) binding->device()->StartSa(binding->handle);
     if (binding->device_numbers()) {
-      binding->device->packet_offload()->SetLimits(binding->handle, spec.limits);
+      binding->device()->packet_offload()->SetLimits(binding->handle, spec.limits);
     }
     return binding;
   }
@@ -362,8 +362,8 @@ class TestPair {
   PacketPools pools;
   TestHost a;
   TestHost b;
-  std::shared_ptr<Sa> sa_a;
-  std::shared_ptr<Sa> sa_b;
+  SaPtr sa_a;
+  SaPtr sa_b;
   std::vector<Bytes> wire;
 };
 

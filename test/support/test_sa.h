@@ -80,8 +80,8 @@ inline SaSpec MakeSpec(const SaOptions& o = {}) {
   return spec;
 }
 
-inline std::shared_ptr<Sa> MakeSa(const SaOptions& o = {}, uint64_t now = 1000) {
-  return std::make_shared<Sa>(MakeSpec(o), now, kTestIvMask);
+inline SaPtr MakeSa(const SaOptions& o = {}, uint64_t now = 1000) {
+  return MakeSharedSa(MakeSpec(o), now, kTestIvMask);
 }
 
 inline Template TemplateFor(const SaOptions& o) {

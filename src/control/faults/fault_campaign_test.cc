@@ -138,11 +138,11 @@ class FaultCampaignTest : public testing::TestWithParam<Campaign>, public Placem
   }
 
   // PlacementListener.
-  void OnEntering(const std::shared_ptr<Sa>&, std::size_t) override { GivePolicies(); }
-  void OnMoved(const std::shared_ptr<Sa>&) override {}
+  void OnEntering(const SaPtr&, std::size_t) override { GivePolicies(); }
+  void OnMoved(const SaPtr&) override {}
   void OnBack(std::size_t) override {}
   void OnGone(std::size_t) override {}
-  void OnLost(const std::shared_ptr<Sa>&) override {}
+  void OnLost(const SaPtr&) override {}
   void OnDeviceState(const std::string&, const std::string&, const std::string&) override {}
   void OnGuardHit(const std::string&, const std::string&, uint64_t) override {}
   void OnWithdrawn(const std::string&, const WithdrawnCapability&, const std::string&) override {}
@@ -163,7 +163,7 @@ class FaultCampaignTest : public testing::TestWithParam<Campaign>, public Placem
     const PolicySpec policy = OutPolicy();
     if (!nic_->AddPolicy({policy}, &handle).has_value()) given_at_ = resets;
   }
-  std::shared_ptr<Sa> Install(const test::SaOptions& options) {
+  SaPtr Install(const test::SaOptions& options) {
     auto sa = MakeSharedSa(test::MakeSpec(options), uint64_t{1}, test::kTestIvMask);
     sa->number = path_.sad.NextNumber();
     EXPECT_TRUE(placement_->Place(sa).has_value());
@@ -259,8 +259,8 @@ class FaultCampaignTest : public testing::TestWithParam<Campaign>, public Placem
   std::unique_ptr<Placement> placement_;
   std::unique_ptr<Worker> worker_;
   AuditingPeer peer_{GetParam().seed + 1, 1024};
-  std::shared_ptr<Sa> sa_out_;
-  std::shared_ptr<Sa> sa_in_;
+  SaPtr sa_out_;
+  SaPtr sa_in_;
   std::optional<uint32_t> given_at_;
   steady_clock::time_point next_tick_ = steady_clock::now();
   uint64_t next_id_ = 0;

@@ -91,7 +91,7 @@ class World {
   struct Node {
     std::unique_ptr<MemoryNumberStore> store;
     std::unique_ptr<Numbers> numbers{};  // nullptr: the process does not run
-    std::shared_ptr<Sa> sa{};            // after its end, workers may have it for a while
+    SaPtr sa{};                          // after its end, workers may have it for a while
     bool lives = false;
     bool out_low = false;  // reported since the last turn
     bool in_low = false;

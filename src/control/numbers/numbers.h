@@ -58,10 +58,10 @@ class Numbers {
   Result<std::optional<NumberIdentity>> Identify(const SaSpec& spec);
   // Before the SA is placed: its first block, and where its window begins. On an error it must not
   // be used, and nothing is kept of it. `from`: the SA that it will continue; nullptr: none.
-  Status Begin(const std::shared_ptr<Sa>& sa, const std::optional<NumberIdentity>& identity,
+  Status Begin(const SaPtr& sa, const std::optional<NumberIdentity>& identity,
                const Sa* from = nullptr);
   // Before packets find it: connects it with its cells.
-  void Attach(const std::shared_ptr<Sa>& sa);
+  void Attach(const SaPtr& sa);
   // It continues another one (Sa::TakeOver), or a client set its counters.
   void Follow(const Sa& sa);
   // `to` has taken over the window of `from`. Where they have the same row of the store, it gets
@@ -104,7 +104,9 @@ class Numbers {
   // 0: none, or it has no numbers in a store.
   uint32_t GroupOf(const Sa& sa) const;
   // The SAs of the group, in their order.
-  std::vector<std::shared_ptr<Sa>> SasOf(uint32_t group) const;
+  std::vector<SaPtr> SasOf(uint32_t group) const;
+  // nullptr: it has ended.
+  SaPtr FindSa(uint64_t number) const;
   // --- More numbers ---
   // A worker used half of a block.
   void OnLow(const Sa& sa);
@@ -123,7 +125,7 @@ class Numbers {
 
  private:
   struct Row {
-    std::shared_ptr<Sa> sa;
+    SaPtr sa;
     std::optional<NumberIdentity> identity;  // nullopt: no store
     NumberCells* cells = nullptr;
     // Outbound: the newest block, and what was sent when it was given.

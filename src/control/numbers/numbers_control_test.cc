@@ -16,7 +16,7 @@ class NumbersControlTest : public test::ControlPlaneTest {
   ~NumbersControlTest() override { control_.reset(); }  // it uses the store
 
   // The key does not depend on the SPI.
-  std::shared_ptr<const Sa> Add(uint32_t spi) {
+  ConstSaPtr Add(uint32_t spi) {
     SaSpec spec = test::MakeSpec({.spi = spi});
     spec.aead.key = test::MakeSpec().aead.key.Clone();
     if (!control_->AddSa(std::move(spec), {})) return nullptr;

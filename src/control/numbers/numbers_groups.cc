@@ -261,12 +261,17 @@ uint32_t Numbers::GroupOf(const Sa& sa) const {
   return it == rows_.end() ? 0 : GroupOf(it->second);
 }
 
-std::vector<std::shared_ptr<Sa>> Numbers::SasOf(uint32_t group) const {
-  std::vector<std::shared_ptr<Sa>> sas;
+std::vector<SaPtr> Numbers::SasOf(uint32_t group) const {
+  std::vector<SaPtr> sas;
   for (const auto& [number, row] : rows_) {
     if (GroupOf(row) == group) sas.push_back(row.sa);
   }
   return sas;
+}
+
+SaPtr Numbers::FindSa(uint64_t number) const {
+  const auto row = rows_.find(number);
+  return row != rows_.end() ? row->second.sa : nullptr;
 }
 
 }  // namespace cygnet

@@ -34,7 +34,7 @@ struct Node {
       : store(content), numbers(&store, clock, {}, sizes) {
     store.group = kGroup;
   }
-  std::shared_ptr<Sa> Begin(uint32_t spi = 1) {
+  SaPtr Begin(uint32_t spi = 1) {
     SaSpec spec = test::MakeSpec({.spi = spi});
     const auto identity = numbers.Identify(spec);
     auto sa = MakeSharedSa(std::move(spec), uint64_t{1}, (*identity)->iv_mask);
@@ -170,7 +170,7 @@ TEST_F(NumberGroupsTest, TheStoreSaysThatAnotherNodeOwnsTheGroup) {
 
 TEST_F(NumberGroupsTest, AWakeOfManyTakesFewStepsAndThoseWithTrafficComeFirst) {
   const auto a = MakeNode();
-  std::vector<std::shared_ptr<Sa>> all;
+  std::vector<SaPtr> all;
   for (uint32_t spi = 1; spi <= 1000; ++spi) all.push_back(a->Begin(spi));
   EXPECT_EQ(a->Send(all[998].get()), 0u);  // a packet came before the numbers
   a->numbers.Wake(kGroup);

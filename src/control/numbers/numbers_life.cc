@@ -15,7 +15,7 @@ Result<std::optional<NumberIdentity>> Numbers::Identify(const SaSpec& spec) {
   return std::optional(*identity);
 }
 
-Status Numbers::Begin(const std::shared_ptr<Sa>& sa, const std::optional<NumberIdentity>& identity,
+Status Numbers::Begin(const SaPtr& sa, const std::optional<NumberIdentity>& identity,
                       const Sa* from) {
   if (!identity.has_value() && !cells_) return {};  // its numbers end with the process
   GiveBack();
@@ -45,7 +45,7 @@ Status Numbers::Begin(const std::shared_ptr<Sa>& sa, const std::optional<NumberI
   return {};
 }
 
-void Numbers::Attach(const std::shared_ptr<Sa>& sa) {
+void Numbers::Attach(const SaPtr& sa) {
   Row* const row = Find(*sa);
   if (row == nullptr || !cells_) return;
   row->cells = cells_(*sa);

@@ -27,7 +27,7 @@ class NumbersTest : public testing::Test {
     spec.aead.key = KeyMaterial(key);
     return spec;
   }
-  std::shared_ptr<Sa> Begin(const test::SaOptions& options = {}) {
+  SaPtr Begin(const test::SaOptions& options = {}) {
     SaSpec spec = SpecOf(options);
     const auto identity = numbers_->Identify(spec);
     if (!identity) return nullptr;
@@ -43,12 +43,12 @@ class NumbersTest : public testing::Test {
     store_ = std::make_unique<MemoryNumberStore>(&content_);
     numbers_ = std::make_unique<Numbers>(store_.get(), &clock_);
   }
-  void Send(const std::shared_ptr<Sa>& sa, uint64_t count) {
+  void Send(const SaPtr& sa, uint64_t count) {
     for (; count != 0; --count) {
       if (sa->outbound()->sequence.Reserve(1).low) numbers_->OnLow(*sa);
     }
   }
-  DropReason Receive(const std::shared_ptr<Sa>& sa, uint64_t seq) {
+  DropReason Receive(const SaPtr& sa, uint64_t seq) {
     DropReason verdict = sa->inbound()->replay.Check(seq);
     if (sa->inbound()->replay.CommitRun({&seq, 1}, {&verdict, 1}) == NumbersLeft::kLow) {
       numbers_->OnLow(*sa);
@@ -245,7 +245,7 @@ TEST_F(NumbersTest, WithoutEsnTheLastBlockEndsAtTheLimit) {
 }
 
 TEST_F(NumbersTest, ManySasWaitForTheStoreOnce) {
-  std::vector<std::shared_ptr<Sa>> all;
+  std::vector<SaPtr> all;
   for (uint32_t spi = 1; spi <= 20; ++spi) all.push_back(Begin({.spi = spi}));
   for (const auto& sa : all) EXPECT_EQ(Receive(sa, kStep - 1), DropReason::kNone);
   const int before = store_->steps;
@@ -255,7 +255,7 @@ TEST_F(NumbersTest, ManySasWaitForTheStoreOnce) {
 }
 
 TEST_F(NumbersTest, AfterAFaultAllSasGetNumbersWithTheNextTick) {
-  std::vector<std::shared_ptr<Sa>> all;
+  std::vector<SaPtr> all;
   for (uint32_t spi = 1; spi <= 5000; ++spi) all.push_back(Begin({.spi = spi}));
   store_->answer = Answer::kRefused;
   for (const auto& sa : all) EXPECT_EQ(Receive(sa, kStep - 1), DropReason::kNone);

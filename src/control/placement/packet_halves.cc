@@ -32,7 +32,7 @@ PacketHalves::Row* PacketHalves::Find(const Sa& sa, Half half) {
 // --- Into packet offload ---
 
 // Inbound, the stack accepts numbers up to an edge, and the device those above it.
-NumberBlock PacketHalves::Prepare(const std::shared_ptr<Sa>& sa, Half half, Standby standby) {
+NumberBlock PacketHalves::Prepare(const SaPtr& sa, Half half, Standby standby) {
   if (!IsInbound(half)) return {};
   ReplayWindow& window = sa->inbound()->replay;
   if (const auto left = leaving_.find(KeyOf(*sa, half)); left != leaving_.end()) {
@@ -68,12 +68,12 @@ void PacketHalves::Cancel(const Sa& sa, Half half) {
   path_.BumpGeneration();
 }
 
-void PacketHalves::Adopt(const std::shared_ptr<Sa>& sa, Half half, const SaBinding& binding) {
+void PacketHalves::Adopt(const SaPtr& sa, Half half, const SaBinding& binding) {
   const Key key = KeyOf(*sa, half);
   Row row;
   row.sa = sa;
   row.half = half;
-  row.device = binding.device;
+  row.device = binding.device();
   row.handle = binding.handle;
   row.step = 2 * kSmallest;
   row.granted_ns = clock_.MonotonicNs();

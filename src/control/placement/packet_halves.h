@@ -51,10 +51,10 @@ class PacketHalves {
   // `standby`: kCpu if a CPU has the half now, and opens what is on its way. If the half is in
   // packet offload now, call Stop first. Outbound: nothing yet, Begin has the first block granted.
   enum class Standby : uint8_t { kNone, kCpu };
-  NumberBlock Prepare(const std::shared_ptr<Sa>& sa, Half half, Standby standby);
+  NumberBlock Prepare(const SaPtr& sa, Half half, Standby standby);
   // The device did not take the half. No effect without Prepare.
   void Cancel(const Sa& sa, Half half);
-  void Adopt(const std::shared_ptr<Sa>& sa, Half half, const SaBinding& binding);
+  void Adopt(const SaPtr& sa, Half half, const SaBinding& binding);
   void Begin(const Sa& sa, Half half);
   void Stop(const Sa& sa, Half half);
   // What the stack lost in a move out: inbound, numbers up to `refused_to` are refused, because a
@@ -93,7 +93,7 @@ class PacketHalves {
  private:
   using Key = std::pair<uint64_t, Half>;  // Sa::number
   struct Row {
-    std::shared_ptr<Sa> sa;
+    SaPtr sa;
     Half half = Half::kOutbound;
     OffloadDevice* device = nullptr;
     OffloadHandle handle;

@@ -33,7 +33,7 @@ class PacketHalvesTest : public ControlPlaneTest {
     OffloadPolicyHandle handle;
     ASSERT_FALSE(nic_.AddPolicy({spec}, &handle).has_value());
   }
-  std::shared_ptr<const Sa> Add(test::SaOptions options, bool inbound = false) {
+  ConstSaPtr Add(test::SaOptions options, bool inbound = false) {
     options.offload = OffloadRequest{OffloadMode::kPacket, kNic0, inbound};
     const Status added = control_->AddSa(MakeSpec(options), {});
     EXPECT_TRUE(added.has_value()) << added.error().message;
@@ -296,7 +296,7 @@ class LostAgainAndAgainTest : public PacketHalvesTest {
   }
   uint64_t Edge() { return in_->inbound()->replay.safe_edge(); }
 
-  const std::shared_ptr<const Sa> in_ = Add({.spi = 0x200}, true);
+  const ConstSaPtr in_ = Add({.spi = 0x200}, true);
 };
 
 TEST_F(LostAgainAndAgainTest, AnUnusedSaLosesOneBlock) {
@@ -351,7 +351,7 @@ TEST(PacketHalvesAloneTest, CaughtDeviceIsCountedToTheEndAndNotBelieved) {
   const NumberBlock block = halves.Prepare(sa, Half::kInbound, PacketHalves::Standby::kNone);
   SaBinding binding;
   binding.path = ProcessingPath::kPacketOffload;
-  binding.device = &nic;
+  binding.SetDevice(&nic, 0);
   ASSERT_FALSE(nic.InstallSa({.spec = sa->spec(), .half = Half::kInbound}, &binding.handle));
   halves.Adopt(sa, Half::kInbound, binding);
   nic.Sa(0x200)->reading = {.packets = 6, .bytes = 600, .highest = 6, .wanted = 6};

@@ -88,7 +88,7 @@ class PacketMovesTest : public testing::TestWithParam<Campaign> {
     host_.Run();
     placement_.reset();
   }
-  std::shared_ptr<Sa> Install(const SaOptions& options) {
+  SaPtr Install(const SaOptions& options) {
     auto sa = MakeSharedSa(test::MakeSpec(options), uint64_t{1}, test::kTestIvMask);
     sa->number = host_.path.sad.NextNumber();
     EXPECT_TRUE(placement_->Place(sa).has_value());
@@ -242,8 +242,8 @@ class PacketMovesTest : public testing::TestWithParam<Campaign> {
                                               {test::TemplateFor(Out())});
   std::unique_ptr<Placement> placement_;
   std::string look_aside_;
-  std::shared_ptr<Sa> sa_out_;
-  std::shared_ptr<Sa> sa_in_;
+  SaPtr sa_out_;
+  SaPtr sa_in_;
   uint64_t next_id_ = 0;
   uint64_t moves_ = 0;
   std::set<std::string> places_;

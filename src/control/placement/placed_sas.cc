@@ -37,7 +37,7 @@ bool IsAwayReason(ReasonCode code) {
 }
 
 std::string WhereOf(const SaBinding& binding, const EngineSet& engines) {
-  if (binding.on_device()) return std::string(binding.device->device_name());
+  if (binding.on_device()) return std::string(binding.device()->device_name());
   if (binding.blocked()) return {};
   return std::string(engines.engine(binding.engine().engine)->name());
 }
@@ -49,7 +49,7 @@ const PlacedSa* PlacedSas::Find(uint64_t sa_number) const {
 
 // --- Adding and removing SAs ---
 
-Status PlacedSas::Place(const std::shared_ptr<Sa>& sa) {
+Status PlacedSas::Place(const SaPtr& sa) {
   CYGNET_CHECK(sa->number != 0 && !placed_.contains(sa->number));
   PlacedSa placed(sa);
   const std::vector<PlacementDevice> devices = p_.devices->Inputs();
@@ -219,9 +219,10 @@ PacketHalves::Outcome PlacedSas::Publish(PlacedSa* placed, Half half,
   PlacedHalf& row = placed->made(half);
   std::unique_ptr<const SaBinding> old = std::move(row.binding);
   if (old != nullptr && IsInbound(half)) {
-    const bool same_handle = next->device == old->device && next->handle == old->handle;
-    if (old->on_device() && !same_handle && !p_.devices->lied(p_.devices->NumberOf(old->device))) {
-      next->MakeRare()->earlier.push_back({old->device, old->handle});
+    const bool same_handle = next->device() == old->device() && next->handle == old->handle;
+    if (old->on_device() && !same_handle &&
+        !p_.devices->lied(p_.devices->NumberOf(old->device()))) {
+      next->MakeRare()->earlier.push_back({old->device(), old->handle});
     }
     for (const OpenedBy& e : old->rare().earlier) {
       std::vector<OpenedBy>& earlier = next->MakeRare()->earlier;
@@ -238,12 +239,12 @@ PacketHalves::Outcome PlacedSas::Publish(PlacedSa* placed, Half half,
   if (enters) packets_->Adopt(placed->sa, half, now);
   // The device needs the policies before the first packet.
   if (enters && !IsInbound(half) && old != nullptr && p_.on_entering) {
-    p_.on_entering(placed->sa, p_.devices->NumberOf(now.device));
+    p_.on_entering(placed->sa, p_.devices->NumberOf(now.device()));
   }
   if (old != nullptr) CountSlot(*placed, half, *old, -1);
   SlotOf(*placed->sa, half).store(&now, std::memory_order_release);
   if (!same_slot && !row.rare().really.empty()) row.MakeRare()->really = {};
-  if (now.on_device() && !same_slot) now.device->StartSa(now.handle);
+  if (now.on_device() && !same_slot) now.device()->StartSa(now.handle);
   if (enters) packets_->Begin(*placed->sa, half);
   PacketHalves::Outcome outcome;
   if (leaves) outcome = packets_->Finish(*placed->sa, half);
@@ -275,13 +276,13 @@ void PlacedSas::RetireBinding(std::unique_ptr<const SaBinding> old, const SaBind
     path_.quiescence.Retire([last] {});
     return;
   }
-  if (!last->device_numbers()) last->device->StopSa(last->handle);  // PacketHalves has stopped it
-  path_.quiescence.Retire([last] { last->device->ReleaseSa(last->handle); });
+  if (!last->device_numbers()) last->device()->StopSa(last->handle);  // PacketHalves has stopped it
+  path_.quiescence.Retire([last] { last->device()->ReleaseSa(last->handle); });
 }
 
 void PlacedSas::CountSlot(const PlacedSa& placed, Half half, const SaBinding& binding, int delta) {
   if (!binding.on_device()) return;
-  const std::size_t device = p_.devices->NumberOf(binding.device);
+  const std::size_t device = p_.devices->NumberOf(binding.device());
   if (delta > 0) {
     slots_.Add(device, half, placed.sa->spec());
   } else {
@@ -308,7 +309,7 @@ BindInputs PlacedSas::InputsFor(const SaSpec& spec, Half half,
   return inputs;
 }
 
-void PlacedSas::AddPacketInputs(const std::shared_ptr<Sa>& sa, Half half, const SaBinding* current,
+void PlacedSas::AddPacketInputs(const SaPtr& sa, Half half, const SaBinding* current,
                                 BindInputs* inputs) const {
   inputs->number = static_cast<uint32_t>(sa->number);
   if (!IsInbound(half)) inputs->iv_mask = sa->outbound()->iv_mask;

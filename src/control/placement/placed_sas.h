@@ -83,7 +83,7 @@ struct PlacedHalf : FromSlab<PlacedHalf> {
   }
 
   bool IsOn(const OffloadDevice* device) const {
-    return binding != nullptr && binding->device == device;
+    return binding != nullptr && binding->device() == device;
   }
   // True if it requests a device and is not on one.
   bool IsAway() const {
@@ -112,8 +112,8 @@ static_assert(sizeof(PlacedHalf) == 32);
 class PlacedSa {
  public:
   PlacedSa() = default;
-  explicit PlacedSa(std::shared_ptr<Sa> of) : sa(std::move(of)) {}
-  std::shared_ptr<Sa> sa;
+  explicit PlacedSa(SaPtr of) : sa(std::move(of)) {}
+  SaPtr sa;
 
   bool has(Half h) const { return half(h).binding != nullptr; }
   // REQUIRES: the SA has such a half, and of two halves the outbound one comes first.
@@ -134,7 +134,7 @@ class PlacedSa {
   bool IsSecond(Half h) const { return IsInbound(h) && sa->outbound() != nullptr; }
   PlacedHalf first_;
 };
-static_assert(sizeof(PlacedSa) == 48);
+static_assert(sizeof(PlacedSa) == 40);
 
 // True for a reason that ends when the device is back.
 bool IsAwayReason(ReasonCode code);
@@ -154,8 +154,8 @@ struct PlacedSasParams {
   const PlacementRules* rules = nullptr;
   Numbers* numbers = nullptr;
   // The outbound half of an SA is about to move into packet offload on the device of this number.
-  std::function<void(const std::shared_ptr<Sa>&, std::size_t device)> on_entering = {};
-  std::function<void(const std::shared_ptr<Sa>&)> on_moved = {};
+  std::function<void(const SaPtr&, std::size_t device)> on_entering = {};
+  std::function<void(const SaPtr&)> on_moved = {};
   std::function<void(const DataPathEvent&)> report = {};  // of devices in packet offload
 };
 
@@ -173,7 +173,7 @@ class PlacedSas {
 
   // Chooses a place for every half of the SA, hands out its keys and publishes the bindings. On an
   // error nothing is kept. REQUIRES: the SA has its number.
-  Status Place(const std::shared_ptr<Sa>& sa);
+  Status Place(const SaPtr& sa);
   // Releases all places of the SA. No effect for an SA without any.
   void Remove(uint64_t sa_number);
   // nullptr: larval or removed.
@@ -198,7 +198,7 @@ class PlacedSas {
 
   void SetDue(PlacedHalf* half, std::optional<ReasonCode> due);
   bool AnyIsDue() const { return due_ != 0; }
-  void NotifyMoved(const std::shared_ptr<Sa>& sa) const {
+  void NotifyMoved(const SaPtr& sa) const {
     if (p_.on_moved) p_.on_moved(sa);
   }
 
@@ -206,7 +206,7 @@ class PlacedSas {
   uint64_t Now() const { return p_.clock->WallSeconds(); }
   BindInputs InputsFor(const SaSpec& spec, Half half,
                        std::span<const PlacementDevice> devices) const;
-  void AddPacketInputs(const std::shared_ptr<Sa>& sa, Half half, const SaBinding* current,
+  void AddPacketInputs(const SaPtr& sa, Half half, const SaBinding* current,
                        BindInputs* inputs) const;
   PlacementRequest RequestFor(const SaSpec& spec, Half half) const;
   bool IsRekey(const SaSpec& spec, Half half) const;

@@ -15,7 +15,7 @@ PlacementEntry PlacedSas::EntryOf(const PlacedSa& placed, Half half) const {
           .where = WhereOf(binding, p_.devices->engines()),
           .reason = row.reason().Text(),
           .explanation = row.reason().Explanation(),
-          .simulated = binding.on_device() && binding.device->identity().simulated,
+          .simulated = binding.on_device() && binding.device()->identity().simulated,
           .really = row.rare().really};
 }
 
@@ -26,7 +26,7 @@ bool PlacedSas::RecordFindings(const OffloadDevice* device, std::span<const SaFi
   for (auto& [number, placed] : placed_) {
     for (const Half half : kHalves) {
       const PlacedHalf& row = placed.half(half);
-      if (!row.IsOn(device) || row.binding->device_resets != device->resets()) continue;
+      if (!row.IsOn(device) || row.binding->device_resets() != device->resets()) continue;
       const auto found = by_handle.find(row.binding->handle.value);
       if (found == by_handle.end()) continue;
       RecordFinding(&placed, half, *found->second);
@@ -41,11 +41,11 @@ void PlacedSas::RecordFinding(PlacedSa* placed, Half half, const SaFinding& find
   PlacedHalf::Rare* const rare = row.MakeRare();
   rare->really = std::string(Name(finding.gap)) + ": " + finding.text;
   if (finding.gap == ClaimGap::kNotHeld) {
-    rare->lost_by = row.binding->device;
+    rare->lost_by = row.binding->device();
     rare->lost_why = finding.text;
   }
   Log(LogLevel::kWarning, "SA " + Describe(placed->sa->spec()) + " " + std::string(Name(half)) +
-                              ": device " + std::string(row.binding->device->device_name()) +
+                              ": device " + std::string(row.binding->device()->device_name()) +
                               " claims it: " + rare->really);
   p_.ledger->Placed(EntryOf(*placed, half));
 }
@@ -56,7 +56,7 @@ PlacementEntry& PlacedSas::Spoken(const PlacedSa& placed, Half half) {
   if (row.rare().detail.empty() && row.rare().really.empty()) {
     const Cause cause{.request = row.request,
                       .path = binding.path,
-                      .device = binding.on_device() ? binding.device : nullptr,
+                      .device = binding.on_device() ? binding.device() : nullptr,
                       .engine = binding.on_device() ? uint8_t{0} : binding.engine().engine,
                       .reason = row.reason_code};
     if (spoken_cause_ == cause) {
@@ -92,7 +92,7 @@ void PlacedSas::RecordRemoval(const PlacedSa& placed, Half half) {
   removal_.requested_by = Name(row.request.by);
   removal_.effective = "removed";
   removal_.explanation = "the SA was removed";
-  removal_.simulated = row.binding->on_device() && row.binding->device->identity().simulated;
+  removal_.simulated = row.binding->on_device() && row.binding->device()->identity().simulated;
   removal_.really = row.rare().really;
   p_.ledger->Placed(removal_);
 }

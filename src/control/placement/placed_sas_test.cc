@@ -23,7 +23,7 @@ class PlacedSasTest : public testing::Test {
   ~PlacedSasTest() override {  // retired objects refer to engines and the device
     while (path_.quiescence.Collect() != 0) continue;
   }
-  std::shared_ptr<Sa> MakeSa(const test::SaOptions& options) {
+  SaPtr MakeSa(const test::SaOptions& options) {
     auto sa = MakeSharedSa(MakeSpec(options), clock_.WallSeconds(), uint64_t{1});
     sa->number = path_.sad.NextNumber();
     return sa;
@@ -44,7 +44,7 @@ class PlacedSasTest : public testing::Test {
       {{.name = "nic0", .ifindex = kNic0, .offload = &nic_}}, &path_, &engines_, nullptr, &clock_};
   const DeviceSelfTest& self_test_ = devices_.RunSelfTest(0);  // before its first SA
   PlacementRules rules_{{}};
-  std::vector<std::shared_ptr<Sa>> moved_;
+  std::vector<SaPtr> moved_;
   PlacedSas placed_{{.path = &path_,
                      .clock = &clock_,
                      .ledger = ledger_,

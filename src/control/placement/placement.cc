@@ -46,11 +46,11 @@ Placement::Placement(PlacementParams params, PlacementListener* listener)
                .rules = &rules_,
                .numbers = params.numbers,
                .on_entering =
-                   [listener](const std::shared_ptr<Sa>& sa, std::size_t device) {
+                   [listener](const SaPtr& sa, std::size_t device) {
                      if (listener != nullptr) listener->OnEntering(sa, device);
                    },
                .on_moved =
-                   [listener](const std::shared_ptr<Sa>& sa) {
+                   [listener](const SaPtr& sa) {
                      if (listener != nullptr) listener->OnMoved(sa);
                    },
                .report =
@@ -82,7 +82,7 @@ Placement::~Placement() {
   }
 }
 
-Status Placement::Place(const std::shared_ptr<Sa>& sa) {
+Status Placement::Place(const SaPtr& sa) {
   // A client may be faster than the bell of a device that has just come up.
   for (std::size_t i = 0; i < devices_.size(); ++i) (void)TestIfDue(i);
   return placed_.Place(sa);
@@ -281,7 +281,7 @@ MoveReport Placement::MoveOff(std::size_t i) {
 // As a Linux kernel does at NETDEV_DOWN and NETDEV_UNREGISTER.
 void Placement::LoseAll(std::size_t i) {
   const OffloadDevice* device = devices_[i].offload;
-  std::vector<std::shared_ptr<Sa>> lost;
+  std::vector<SaPtr> lost;
   for (const auto& [number, placed] : all()) {
     if (placed.half(Half::kOutbound).IsOn(device) || placed.half(Half::kInbound).IsOn(device))
       lost.push_back(placed.sa);

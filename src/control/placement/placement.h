@@ -40,15 +40,15 @@ class PlacementListener {
  public:
   virtual ~PlacementListener() = default;
   // The SA is about to move into packet offload on this device.
-  virtual void OnEntering(const std::shared_ptr<Sa>& sa, std::size_t device) = 0;
-  virtual void OnMoved(const std::shared_ptr<Sa>& sa) = 0;
+  virtual void OnEntering(const SaPtr& sa, std::size_t device) = 0;
+  virtual void OnMoved(const SaPtr& sa) = 0;
   // The device changed its state or lost its tables. Called before its SAs move.
   virtual void OnBack(std::size_t device) = 0;
   // The device is gone, and what it held is lost with it (DeviceLoss::kKernel): its policies.
   // OnLost follows for each SA.
   virtual void OnGone(std::size_t device) = 0;
   // The device is gone, and its SAs were lost with it (DeviceLoss::kKernel).
-  virtual void OnLost(const std::shared_ptr<Sa>& sa) = 0;
+  virtual void OnLost(const SaPtr& sa) = 0;
   // `state`: "up", "link-down" …; and its consequence.
   virtual void OnDeviceState(const std::string& device, const std::string& state,
                              const std::string& explanation) = 0;
@@ -75,7 +75,7 @@ class Placement {
   // --- SAs ---
   // Chooses a place for every half, hands out the keys and publishes the bindings. On an error
   // nothing is kept. REQUIRES: the SA has its number.
-  Status Place(const std::shared_ptr<Sa>& sa);
+  Status Place(const SaPtr& sa);
   // Releases the SA's places.
   void Remove(const Sa& sa) { placed_.Remove(sa.number); }
   // Ends the operator's placements by SPI when their SA ends, unless the SA moved to other

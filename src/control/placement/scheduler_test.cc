@@ -31,7 +31,7 @@ class SlotSchedulerTest : public testing::Test {
     while (path_.quiescence.Collect() != 0) continue;
   }
   // An SA that asks for an outbound slot.
-  std::shared_ptr<Sa> Add(uint32_t spi, uint32_t reqid = 1) {
+  SaPtr Add(uint32_t spi, uint32_t reqid = 1) {
     auto sa = MakeSharedSa(
         test::MakeSpec({.spi = spi,
                         .reqid = reqid,
@@ -42,7 +42,7 @@ class SlotSchedulerTest : public testing::Test {
     return sa;
   }
   // The end of an interval in which this many packets passed.
-  void Interval(const std::vector<std::pair<std::shared_ptr<Sa>, uint64_t>>& packets) {
+  void Interval(const std::vector<std::pair<SaPtr, uint64_t>>& packets) {
     for (const auto& [sa, count] : packets) {
       LifetimeUsage usage = sa->lifetime().usage();
       usage.packets += count;
@@ -52,12 +52,12 @@ class SlotSchedulerTest : public testing::Test {
     scheduler_.Tick();
     path_.quiescence.Collect();  // the keys of demoted SAs are erased
   }
-  std::string Where(const std::shared_ptr<Sa>& sa) {
+  std::string Where(const SaPtr& sa) {
     const PlacedHalf& half = placed_.Find(sa->number)->half(Half::kOutbound);
     return std::string(Name(half.binding->path)) + " " + half.reason().Text();
   }
   // The SA's key is erased, and the slot is known to be free.
-  void Free(const std::shared_ptr<Sa>& sa) {
+  void Free(const SaPtr& sa) {
     placed_.Remove(sa->number);
     path_.quiescence.Collect();
     devices_.SetFreed(0, true);

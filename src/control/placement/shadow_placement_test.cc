@@ -22,11 +22,11 @@ using testing::SizeIs;
 
 class Listener final : public PlacementListener {
  public:
-  void OnEntering(const std::shared_ptr<Sa>&, std::size_t) override {}
-  void OnMoved(const std::shared_ptr<Sa>&) override { ++moved; }
+  void OnEntering(const SaPtr&, std::size_t) override {}
+  void OnMoved(const SaPtr&) override { ++moved; }
   void OnBack(std::size_t) override {}
   void OnGone(std::size_t) override {}
-  void OnLost(const std::shared_ptr<Sa>&) override {}
+  void OnLost(const SaPtr&) override {}
   void OnDeviceState(const std::string& device, const std::string& state,
                      const std::string& explanation) override {
     states.push_back(device + " " + state + " " + explanation);
@@ -103,7 +103,7 @@ class ShadowPlacementTest : public testing::TestWithParam<OffloadMode> {
     Settle();
     placement_.reset();
   }
-  std::shared_ptr<Sa> Install(const SaOptions& options) {
+  SaPtr Install(const SaOptions& options) {
     auto sa = MakeSharedSa(test::MakeSpec(options), uint64_t{1}, test::kTestIvMask);
     sa->number = host_.path.sad.NextNumber();
     EXPECT_TRUE(placement_->Place(sa).has_value());
@@ -142,8 +142,8 @@ class ShadowPlacementTest : public testing::TestWithParam<OffloadMode> {
   PacketPools pools_{512, 8};
   TestHost host_{&pools_, {.nic = true, .verify = 1}};
   std::unique_ptr<Placement> placement_;
-  std::shared_ptr<Sa> sa_out_;
-  std::shared_ptr<Sa> sa_in_;
+  SaPtr sa_out_;
+  SaPtr sa_in_;
   uint64_t number_ = 0;
 };
 

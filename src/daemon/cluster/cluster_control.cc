@@ -213,7 +213,7 @@ void ClusterControl::TakeBack(GroupId id) {
 // The SAs of a tunnel go together.
 void ClusterControl::PlanExpiries(GroupId group, uint64_t now) {
   using Tunnel = std::tuple<IpAddress, IpAddress, uint32_t>;
-  std::map<Tunnel, std::vector<std::shared_ptr<Sa>>> tunnels;
+  std::map<Tunnel, std::vector<SaPtr>> tunnels;
   for (auto& sa : numbers_.SasOf(group)) {
     const auto [low, high] = std::minmax(sa->spec().saddr, sa->spec().daddr);
     tunnels[{low, high, sa->spec().reqid.value}].push_back(std::move(sa));
@@ -222,16 +222,16 @@ void ClusterControl::PlanExpiries(GroupId group, uint64_t now) {
   const uint64_t apart = std::min(kApartNs, kSpreadNs / tunnels.size());
   uint64_t at = now;
   for (const auto& [tunnel, sas] : tunnels) {
-    for (const auto& sa : sas) expiries_.push_back({.at_ns = at, .sa = sa});
+    for (const auto& sa : sas) expiries_.push_back({.at_ns = at, .sa = sa->number});
     at += apart;
   }
 }
 
 void ClusterControl::ExpireSome(uint64_t now) {
-  std::vector<std::shared_ptr<Sa>> due;
+  std::vector<SaPtr> due;
   std::erase_if(expiries_, [&](const Expiry& expiry) {
     if (now < expiry.at_ns) return false;
-    if (auto sa = expiry.sa.lock()) due.push_back(std::move(sa));
+    if (auto sa = numbers_.FindSa(expiry.sa)) due.push_back(std::move(sa));
     return true;
   });
   for (const auto& sa : due) {

@@ -91,7 +91,7 @@ class ClusterControl final : public ClusterOperator {
   };
   struct Expiry {
     uint64_t at_ns = 0;
-    std::weak_ptr<Sa> sa;
+    uint64_t sa = 0;  // Sa::number
   };
 
   const std::string& NameOf(GroupId group) const { return config_.groups[group - 1].name; }

@@ -98,7 +98,7 @@ class ClusterControlTest : public testing::Test {
         .record = [this](const std::string&, const std::string& event,
                          const std::string&) { recorded_.push_back(event); }});
   }
-  std::shared_ptr<Sa> Begin(uint32_t spi, const std::string& dst = "192.0.2.2") {
+  SaPtr Begin(uint32_t spi, const std::string& dst = "192.0.2.2") {
     SaSpec spec = test::MakeSpec({.dst = dst, .spi = spi});
     const auto identity = numbers_.Identify(spec);
     auto sa = MakeSharedSa(std::move(spec), uint64_t{1}, (*identity)->iv_mask);
@@ -121,9 +121,7 @@ class ClusterControlTest : public testing::Test {
             .transaction_ns = 8'000'000});
   }
   void Ready() { Happen({.kind = Kind::kReady, .text = "gw2"}); }
-  static uint64_t Send(const std::shared_ptr<Sa>& sa) {
-    return sa->outbound()->sequence.Reserve(1).count;
-  }
+  static uint64_t Send(const SaPtr& sa) { return sa->outbound()->sequence.Reserve(1).count; }
   ClusterGroupReport group() const { return control_->Report().groups[0]; }
 
   test::FakeClock clock_;
@@ -191,6 +189,17 @@ TEST_F(ClusterControlTest, AfterATakeOverEachTunnelIsReplacedOnceTheOneAfterTheO
   clock_.monotonic_ns += 100'000'000;
   Turn();
   EXPECT_THAT(expired_, ElementsAre(1u, 2u, 3u));
+}
+
+TEST_F(ClusterControlTest, AfterATakeOverAnSaThatEndedBeforeItsTurnIsNotReplaced) {
+  const auto a = Begin(1);
+  const auto b = Begin(2, "192.0.2.9");
+  Gain(/*silence_ns=*/160'000'000);
+  EXPECT_THAT(expired_, ElementsAre(1u));
+  numbers_.Forget(*b);
+  clock_.monotonic_ns += 100'000'000;
+  Turn();
+  EXPECT_THAT(expired_, ElementsAre(1u));
 }
 
 TEST_F(ClusterControlTest, AMoveGivesNumbersBackFirstAndAsksForNoNewSas) {

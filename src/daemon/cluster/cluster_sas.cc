@@ -49,7 +49,7 @@ GroupId ClusterSas::GroupOfShared(const PolicySpec& spec) const {
 
 // --- StateKeeper ---
 
-void ClusterSas::Keep(const std::shared_ptr<const Sa>& sa) {
+void ClusterSas::Keep(const ConstSaPtr& sa) {
   if (control_ == nullptr || sa->state() == SaState::kLarval) return;
   const GroupId group = GroupOfShared(sa->spec());
   if (group == 0) return;

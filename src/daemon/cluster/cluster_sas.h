@@ -79,7 +79,7 @@ class ClusterSas final : public StateKeeper, public ChangeJournal {
   SharedReport Report() const;
 
   // --- StateKeeper ---
-  void Keep(const std::shared_ptr<const Sa>& sa) override;
+  void Keep(const ConstSaPtr& sa) override;
   void Update(const Sa& sa) override;
   void Forget(const Sa& sa) override;
   // --- ChangeJournal ---
@@ -96,7 +96,7 @@ class ClusterSas final : public StateKeeper, public ChangeJournal {
   };
   struct SaRow {
     GroupId group = 0;
-    std::shared_ptr<const Sa> sa;  // nullptr: not installed here
+    ConstSaPtr sa;  // nullptr: not installed here
     bool stored = false;
     bool by_us = false;     // this node wrote what was seen last
     bool restored = false;  // of the process before
@@ -177,7 +177,7 @@ class ClusterSas final : public StateKeeper, public ChangeJournal {
   void LoseSa(const std::string& name);
   void LosePolicy(const std::string& name);
   std::string Objection(const std::string& name, const Entry& entry, const SaSpec& spec) const;
-  Result<std::shared_ptr<const Sa>> Install(RestoredSa from, uint64_t era);
+  Result<ConstSaPtr> Install(RestoredSa from, uint64_t era);
   void Adopt(const Sa& sa, const RestoredSa& from);
   Status InstallPolicy(PolicyRow* row, PolicySpec spec);
   // nullopt: it changes nothing, or was refused.

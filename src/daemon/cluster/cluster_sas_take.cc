@@ -168,7 +168,7 @@ void ClusterSas::TakeOldSa(const std::string& name, const Entry& entry, GroupId 
 
 // Without numbers: the number store gives some once this node owns the group. nullptr: its time was
 // over.
-Result<std::shared_ptr<const Sa>> ClusterSas::Install(RestoredSa from, uint64_t era) {
+Result<ConstSaPtr> ClusterSas::Install(RestoredSa from, uint64_t era) {
   if (params_.entries->era() < era) {
     return MakeError(Errc::kNetworkDown, "the number store was not reached yet");
   }
@@ -207,7 +207,7 @@ void ClusterSas::LoseSa(const std::string& name) {
   const bool is_shared = row.stored;
   row.stored = false;
   row.waiting.clear();
-  const std::shared_ptr<const Sa> sa = row.sa;
+  const ConstSaPtr sa = row.sa;
   if (sa == nullptr) {
     sas_.erase(found);
     return;

@@ -92,7 +92,7 @@ class Node final : public Shared, public test::ControlPlaneTest {
     sas.Tick();
     Run();
   }
-  std::shared_ptr<Sa> Get(uint32_t spi = kSpi) { return path_.sad.Find(IdOf(spi)); }
+  SaPtr Get(uint32_t spi = kSpi) { return path_.sad.Find(IdOf(spi)); }
   Status Add(uint32_t spi = kSpi) { return control_->AddSa(test::MakeSpec({.spi = spi}), {}); }
   Status Delete(uint32_t spi = kSpi) { return control_->DeleteSa(IdOf(spi), {}); }
   std::vector<std::string> Why() {

@@ -97,7 +97,7 @@ SharedRecord RecordOf(const Sa& sa, const SharedUsage& usage) {
   const netlink::Buffer message = xfrm::EncodeSa(view, {}, xfrm::DumpPart::kNo);
   SharedRecord record{.kind = EntryKind::kSa,
                       .clear = {kVersion, static_cast<uint8_t>(sa.state()),
-                                static_cast<uint8_t>(sa.soft_time_signalled ? 1 : 0)},
+                                static_cast<uint8_t>(sa.lifetime().soft_time_signalled() ? 1 : 0)},
                       .secret = std::move(keys)};
   PutUsage(usage, &record.clear);
   record.clear.insert(record.clear.end(), message.begin(), message.end());

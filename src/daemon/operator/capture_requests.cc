@@ -113,7 +113,7 @@ class CaptureReply final : public OperatorReply {
   }
 
   // The SA of the next frame if its keys are wanted and have not been sent; else nullptr.
-  std::shared_ptr<const Sa> NewSa() const {
+  ConstSaPtr NewSa() const {
     if (request_.keys == CaptureKeys::kNone || frames_.empty()) return nullptr;
     const CaptureLink link = LinkOf(control_, frames_.front());
     if (link.spi == 0) return nullptr;

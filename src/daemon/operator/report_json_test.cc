@@ -89,7 +89,7 @@ TEST(ReportJsonTest, LarvalSaHasNoAlgorithm) {
   spec.family = IpFamily::kV4;
   spec.proto = kProtoEsp;
   SaReport report;
-  report.sa = std::make_shared<Sa>(std::move(spec), 1, Sa::Larval{});
+  report.sa = MakeSharedSa(std::move(spec), 1, Sa::Larval{});
   const Json json = ToJson(report, KeyVisibility::kShown);
   EXPECT_EQ(json["state"], "larval");
   EXPECT_FALSE(json.contains("aead"));

@@ -59,7 +59,7 @@ StateProgress KeptSas::ProgressOf(const Sa& sa) const {
   StateProgress progress{.usage = sa.lifetime().usage(),
                          .last_used = sa.lifetime().last_used(),
                          .state = sa.state(),
-                         .soft_time_signalled = sa.soft_time_signalled,
+                         .soft_time_signalled = sa.lifetime().soft_time_signalled(),
                          .max_diff = sa.spec().rare->replay_max_diff,
                          .max_age = sa.spec().rare->replay_max_age};
   const auto now = control_->GetAevent(sa.id());
@@ -99,7 +99,7 @@ StateRecord KeptSas::RecordOf(const Sa& sa) const {
 }
 
 // An ACQUIRE's state has no SPI: traffic asks again.
-void KeptSas::Keep(const std::shared_ptr<const Sa>& sa) {
+void KeptSas::Keep(const ConstSaPtr& sa) {
   if (stopped_ || control_ == nullptr || sa->spec().spi.value == 0) return;
   const auto slot = memory_->Write(RecordOf(*sa));
   if (!slot) {

@@ -34,7 +34,7 @@ class KeptSas final : public StateKeeper {
   // REQUIRES: no packet passes yet, and the policies are in force.
   Outcome Restore(ControlPlane* control);
 
-  void Keep(const std::shared_ptr<const Sa>& sa) override;
+  void Keep(const ConstSaPtr& sa) override;
   void Update(const Sa& sa) override;
   void Forget(const Sa& sa) override;
   // nullptr: it is not kept.
@@ -54,7 +54,7 @@ class KeptSas final : public StateKeeper {
 
  private:
   struct Row {
-    std::shared_ptr<const Sa> sa;
+    ConstSaPtr sa;
     uint32_t slot = 0;
   };
   StateRecord RecordOf(const Sa& sa) const;

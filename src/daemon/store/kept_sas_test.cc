@@ -53,7 +53,7 @@ class Life final : public Keeper, public test::ControlPlaneTest {
     while (kept.DoSome()) {
     }
   }
-  std::shared_ptr<Sa> Get(uint32_t spi) { return path_.sad.Find(IdOf(spi)); }
+  SaPtr Get(uint32_t spi) { return path_.sad.Find(IdOf(spi)); }
   Status Add(SaSpec spec) { return control_->AddSa(std::move(spec), {}); }
   ControlPlane& control() { return *control_; }
   const test::Recorder& recorder() const { return recorder_; }
@@ -69,12 +69,10 @@ std::unique_ptr<StateMemory> Fresh(uint32_t slots = kFew) { return *StateMemory:
 SaSpec Both(uint32_t spi) { return test::MakeSpec({.spi = spi}); }
 
 // As packets would.
-uint64_t Send(const std::shared_ptr<Sa>& sa, uint32_t n) {
+uint64_t Send(const SaPtr& sa, uint32_t n) {
   return sa->outbound()->sequence.Reserve(n).first + n - 1;
 }
-DropReason Receive(const std::shared_ptr<Sa>& sa, uint64_t seq) {
-  return sa->inbound()->replay.Commit(seq);
-}
+DropReason Receive(const SaPtr& sa, uint64_t seq) { return sa->inbound()->replay.Commit(seq); }
 
 TEST(KeptSasTest, AfterAnOrderlyEndEverythingContinuesExactly) {
   Life first(Fresh());

@@ -88,7 +88,7 @@ class Life final : public Memories, public test::ControlPlaneTest {
     return {Killed(*numbers), std::make_unique<KeptSas>(*StateMemory::Adopt(
                                   UniqueFd(fcntl(kept->memory().fd(), F_DUPFD_CLOEXEC, 0))))};
   }
-  std::shared_ptr<Sa> Add(SaSpec spec) {
+  SaPtr Add(SaSpec spec) {
     const uint32_t spi = spec.spi.value;
     EXPECT_TRUE(control_->AddSa(std::move(spec), {}));
     return path_.sad.Find(IdOf(spi));

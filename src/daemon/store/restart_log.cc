@@ -307,7 +307,7 @@ Status RestartLog::Prepare(const ControlEvent& change) {
 }
 
 // The file has the SAs that were in use.
-Status RestartLog::PrepareRestored(const std::shared_ptr<const Sa>& sa) {
+Status RestartLog::PrepareRestored(const ConstSaPtr& sa) {
   const SaSpec& spec = sa->spec();
   const LostSaKey key =
       KeyOf({.daddr = spec.daddr, .spi = spec.spi, .proto = spec.proto, .family = spec.family});

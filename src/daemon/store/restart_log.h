@@ -57,7 +57,7 @@ class RestartLog final : public ChangeJournal {
 
   // Control thread.
   Status Prepare(const ControlEvent& change) override;
-  Status PrepareRestored(const std::shared_ptr<const Sa>& sa) override;
+  Status PrepareRestored(const ConstSaPtr& sa) override;
   void Note(const ControlEvent& change) override;
   // Call it when key management has been notified of the SAs that Open returned.
   void ForgetLost();

@@ -22,7 +22,7 @@ class SaDump final : public XfrmDump {
  private:
   bool AddEntry(netlink::Buffer* part) override {
     while (next_ < sas_.size()) {
-      const std::shared_ptr<const Sa> sa = std::move(sas_[next_++]);
+      const ConstSaPtr sa = std::move(sas_[next_++]);
       const SaView view = control_->Inspect(*sa);
       if (view.state == SaState::kDead || !filter_.Matches(*view.spec)) continue;
       *part = xfrm::EncodeSa(view, client().to, xfrm::DumpPart::kYes, std::move(*part));
@@ -33,7 +33,7 @@ class SaDump final : public XfrmDump {
 
   const XfrmControl* const control_;
   const xfrm::SaDumpFilter filter_;
-  std::vector<std::shared_ptr<const Sa>> sas_;
+  std::vector<ConstSaPtr> sas_;
   std::size_t next_ = 0;
 };
 

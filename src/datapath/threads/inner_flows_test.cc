@@ -67,7 +67,7 @@ class InnerFlowsTest : public testing::Test {
   ~InnerFlowsTest() override {
     for (auto& worker : workers_) worker->Stop();
     workers_.clear();
-    binding_->device->ReleaseSa(binding_->handle);
+    binding_->device()->ReleaseSa(binding_->handle);
   }
 
   static SaSpec MakeSpec() {
@@ -76,7 +76,7 @@ class InnerFlowsTest : public testing::Test {
                            .offload = OffloadRequest{OffloadMode::kPacket, kIfindex, true}});
   }
   void Install() {
-    const auto sa = std::make_shared<Sa>(MakeSpec(), 1, uint64_t{1});
+    const auto sa = MakeSharedSa(MakeSpec(), 1, uint64_t{1});
     sa->number = path_.sad.NextNumber();
     const PlacementDevice device{nic_.get(), PlacementMode::kAuto, kIfindex};
     auto bound = BindHalf(sa->spec(), Half::kInbound,

@@ -165,7 +165,7 @@ class SharedSaTest : public testing::TestWithParam<bool> {
       &arrived_};
   WireInOrder* wire_ = nullptr;
   std::unique_ptr<Port> port_;
-  const std::shared_ptr<Sa> sa_ = std::make_shared<Sa>(test::MakeSpec(SaOptions{}), 1, uint64_t{1});
+  const SaPtr sa_ = MakeSharedSa(test::MakeSpec(SaOptions{}), 1, uint64_t{1});
   const Result<BoundHalf> bound_ =
       BindHalf(sa_->spec(), Half::kOutbound, {.engines = &engines_, .queues = kWorkers});
   DataPath path_{kWorkers};

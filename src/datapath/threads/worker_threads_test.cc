@@ -21,7 +21,7 @@ using test::SaOptions;
 class WorkerThreadsTest : public testing::Test {
  protected:
   struct Installed {
-    std::shared_ptr<Sa> sa;
+    SaPtr sa;
     std::vector<std::shared_ptr<SaBinding>> bindings;
   };
 
@@ -54,7 +54,7 @@ class WorkerThreadsTest : public testing::Test {
 
   void Install(uint32_t spi) {
     Installed item;
-    item.sa = std::make_shared<Sa>(test::MakeSpec({.spi = spi, .flags = kSaFlagEsn}), 1, spi);
+    item.sa = MakeSharedSa(test::MakeSpec({.spi = spi, .flags = kSaFlagEsn}), 1, spi);
     const PlacementDevice device{nic_.get(), PlacementMode::kAuto, 1};
     const bool offloaded = spi % 3 != 0;
     for (const Half half : kHalves) {
@@ -72,7 +72,7 @@ class WorkerThreadsTest : public testing::Test {
     path_.sad.Insert(item.sa);
     path_.BumpGeneration();
     for (const auto& binding : item.bindings) {
-      if (binding->device != nullptr) binding->device->StartSa(binding->handle);
+      if (binding->device() != nullptr) binding->device()->StartSa(binding->handle);
     }
     installed_.push_back(std::move(item));
   }
@@ -84,9 +84,9 @@ class WorkerThreadsTest : public testing::Test {
     item.sa->set_state(SaState::kDead);
     path_.sad.Remove(item.sa);
     for (auto& binding : item.bindings) {
-      if (binding->device != nullptr) binding->device->StopSa(binding->handle);
+      if (binding->device() != nullptr) binding->device()->StopSa(binding->handle);
       path_.quiescence.Retire([binding] {
-        if (binding->device != nullptr) binding->device->ReleaseSa(binding->handle);
+        if (binding->device() != nullptr) binding->device()->ReleaseSa(binding->handle);
       });
     }
     path_.BumpGeneration();
