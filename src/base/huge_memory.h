@@ -139,8 +139,7 @@ class Slab {
   bool grown_ = false;
 };
 
-// For std::allocate_shared and the control blocks of shared pointers: single objects only. Large
-// ones begin at a cache line.
+// For std::allocate_shared: single objects only. Large ones begin at a cache line.
 template <typename T>
 struct SlabAllocator {
   using value_type = T;

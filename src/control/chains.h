@@ -1,7 +1,6 @@
 // Several state keepers, or journals, where the control plane has room for one.
 #pragma once
 
-#include <memory>
 #include <utility>
 #include <vector>
 

@@ -84,8 +84,8 @@ void DataPathEvents::OnShortQuote(const DataPathEvent& event) {
                          .mtu = event.mtu};
   const uint64_t now = parts_.clock->WallSeconds();
   const uint32_t wire_mtu = path_.interfaces[event.interface].wire->mtu();
-  path_.sad.ForEach([&](const SaPtr& sa) {
-    OutboundSa* half = sa->outbound();
+  path_.sad.Visit([&](const Sa& sa) {
+    OutboundSa* half = sa.outbound();
     if (half != nullptr && IsAbout(error, *half)) LearnPathMtu(half, error.mtu, wire_mtu, now);
   });
 }

@@ -130,8 +130,8 @@ Status Sas::Expire(const SaId& id, bool hard, const RequestOrigin& origin) {
 }
 
 std::vector<ConstSaPtr> Sas::List() const {
-  const auto all = path_.sad.List();
-  return {all.begin(), all.end()};
+  auto all = path_.sad.List();
+  return {std::make_move_iterator(all.begin()), std::make_move_iterator(all.end())};
 }
 
 SaView Sas::Inspect(const Sa& sa) const {

@@ -167,6 +167,7 @@ std::optional<PlacementReason> HalfBinder::TryDevice(const PlacementDevice* cand
   OffloadDevice* device = candidate != nullptr ? candidate->device : nullptr;
   if (obstacle.has_value()) return InDriversWords(device, *std::move(obstacle));
   if (device == in_.lost_by) return PlacementReason{ReasonCode::kDeviceRefused, in_.lost_why};
+  (void)binding_->MakeRare();  // now: nothing may fail once the device has the key
   // Read before the handle is made, so that a reset in between is detected.
   const uint32_t resets = holds_slot ? in_.current->device_resets() : device->resets();
   if (holds_slot) {

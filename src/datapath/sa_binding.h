@@ -63,6 +63,11 @@ struct alignas(32) SaBinding : FromSlab<SaBinding> {
     return rare_.get();
   }
 
+  // For a device's half; in software there is nothing to prefetch.
+  void PrefetchRare() const {
+    if (rare_ != nullptr) __builtin_prefetch(rare_.get());
+  }
+
   bool blocked() const { return path == ProcessingPath::kBlocked; }
   bool on_device() const { return device() != nullptr; }
   OffloadDevice* device() const { return rare_ != nullptr ? rare_->device : nullptr; }

@@ -39,6 +39,7 @@ void PrefetchSession(const Half& half) {
   const SaBinding* binding = half.binding.load(std::memory_order_acquire);
   if (binding != nullptr) {
     PrefetchLines<Into::kLevel2>(binding->cpu.session.get(), kScheduleLines);
+    binding->PrefetchRare();
   }
 }
 

@@ -113,7 +113,9 @@ Lifetime::ChargeResult Lifetime::ChargeLimited(std::span<const uint32_t> sizes, 
   const bool soft =
       bytes + counted - sizes[last] >= limits.soft_bytes.load(std::memory_order_relaxed) ||
       packets + last >= limits.soft_packets.load(std::memory_order_relaxed);
-  result.soft_hit = soft && !limits.soft_signalled.exchange(true, std::memory_order_relaxed);
+  // Once it is reported, workers only read the line of the limits.
+  result.soft_hit = soft && !limits.soft_signalled.load(std::memory_order_relaxed) &&
+                    !limits.soft_signalled.exchange(true, std::memory_order_relaxed);
   NoteUse(now);
   return result;
 }

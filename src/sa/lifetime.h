@@ -5,7 +5,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <span>
 
 #include "sa/sa_spec.h"
@@ -97,13 +96,13 @@ class Lifetime {
     std::atomic<uint64_t> more_bytes{0};
     std::atomic<uint64_t> more_packets{0};
     std::atomic<bool> soft_signalled{false};  // a soft limit of bytes or packets was reported
-    // Control thread.
+    bool soft_time_signalled = false;         // control thread, as what follows
     uint64_t soft_add_seconds = 0;
     uint64_t hard_add_seconds = 0;
     uint64_t soft_use_seconds = 0;
     uint64_t hard_use_seconds = 0;
-    bool soft_time_signalled = false;
   };
+  static_assert(sizeof(Rare) == 88);  // as much as malloc gives with 80
   Rare* MakeRare();
   uint64_t bytes(const Rare* rare) const;
   uint64_t packets(const Rare* rare) const;

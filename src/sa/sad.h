@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -132,7 +131,7 @@ class Sad {
   uint64_t NextNumber() { return next_number_++; }
   // An SA without a number gets the next one.
   void Insert(SaPtr sa);
-  // Workers may use the SA until they are quiescent; the shared pointer keeps it alive until then.
+  // Workers may use the SA until they are quiescent; the SAD owns it until then.
   void Remove(const SaPtr& sa);
   // Lets workers find the SA by its number, until ForgetNumber. Either may come twice.
   void IndexByNumber(const SaPtr& sa);
@@ -140,6 +139,12 @@ class Sad {
   bool SpiTaken(uint8_t proto, Spi spi) const;
   // Newest first.
   std::vector<SaPtr> List() const;
+  // Calls fn(Sa&) for each SA, oldest first. fn must not change the SAD. An SA's first line, which
+  // workers write, is left to them.
+  template <typename Fn>
+  void Visit(Fn fn) const {
+    for (const auto& [number, sa] : by_number_) fn(*sa);
+  }
   // Calls fn(sa) for each SA, oldest first. fn may remove that SA.
   template <typename Fn>
   void ForEach(Fn fn) const {

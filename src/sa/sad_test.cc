@@ -176,7 +176,6 @@ TEST_F(SadTest, ForEachStandsTheRemovalOfTheOneAtHand) {
 
 TEST_F(SadTest, RemovedIsFoundNoMoreAndStaysWholeUntilCollected) {
   auto sa = Add();
-  const SaPtr watch = sa;
   Quiescence::Reader* reader = quiescence_.AddReader();
   reader->Online();
   Sa* raw = Inbound();
@@ -187,6 +186,14 @@ TEST_F(SadTest, RemovedIsFoundNoMoreAndStaysWholeUntilCollected) {
   EXPECT_EQ(sad_.size(), 0u);
   quiescence_.Collect();
   EXPECT_EQ(raw->spec().spi, Spi(0x1000));
+}
+
+TEST_F(SadTest, RemovedIsFreedOnceNoWorkerCanUseIt) {
+  const SaPtr watch = Add();
+  Quiescence::Reader* reader = quiescence_.AddReader();
+  reader->Online();
+  sad_.Remove(watch);
+  quiescence_.Collect();
   EXPECT_FALSE(test::HasOneOwner(watch));
   reader->Quiescent();
   quiescence_.Collect();

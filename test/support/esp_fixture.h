@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <memory>
 
 #include "esp/crypto_jobs.h"
 #include "esp/decapsulate.h"

@@ -5,7 +5,7 @@
 
 namespace cygnet::test {
 
-// Nobody but the caller owns it. REQUIRES: the caller does.
+// Nobody but the caller owns it. REQUIRES: the caller does, and no other thread.
 template <typename T>
 bool HasOneOwner(const CountedPtr<T>& owner) {
   const bool last = owner->owner_count.RemoveLast();
