@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/endian.h"
+#include "policy/few_policies.h"
 
 namespace cygnet {
 namespace {
@@ -98,7 +99,16 @@ const PolicyIndex::Rule* PolicyIndex::BestOf(const Group& group, const FlowKey& 
   return rule != nullptr && rule->IsBefore(best) ? rule : best;
 }
 
+inline const FewPolicies* PolicyIndex::FewFor(const FlowKey& flow) const {
+  return flow.family == IpFamily::kV4 ? few_.load(std::memory_order_acquire) : nullptr;
+}
+
 Policy* PolicyIndex::Find(const FlowKey& flow, int32_t ifindex) const {
+  const FewPolicies* few = FewFor(flow);
+  return few != nullptr ? few->Find(flow, ifindex) : Search(flow, ifindex);
+}
+
+Policy* PolicyIndex::Search(const FlowKey& flow, int32_t ifindex) const {
   const Rule* best = nullptr;
   const Row<uint8_t>* length = lengths_[FamilyIndex(flow.family)].get();
   for (; length != nullptr && !length->IsEnd(); ++length) {
@@ -175,7 +185,7 @@ bool PolicyIndex::FetchRules(const FlowKey& flow, int32_t ifindex, Query* query)
 }
 
 Policy* PolicyIndex::Finish(const FlowKey& flow, int32_t ifindex, const Query& query) const {
-  if (query.alone) return Find(flow, ifindex);
+  if (query.alone) return Search(flow, ifindex);
   const Rule* best = nullptr;
   for (std::size_t i = 0; i < query.groups; ++i) {
     best = BestOf(*query.group[i], flow, ifindex, best);
@@ -183,8 +193,8 @@ Policy* PolicyIndex::Finish(const FlowKey& flow, int32_t ifindex, const Query& q
   return best == nullptr ? nullptr : best->policy;
 }
 
-void PolicyIndex::Find(std::span<const FlowKey* const> flows, int32_t ifindex,
-                       Policy** found) const {
+void PolicyIndex::Search(std::span<const FlowKey* const> flows, int32_t ifindex,
+                         Policy** found) const {
   const std::size_t n = flows.size();
   std::array<Query, kBatch> queries;
   const std::span<Query> all = std::span(queries).first(n);
@@ -200,6 +210,17 @@ void PolicyIndex::Find(std::span<const FlowKey* const> flows, int32_t ifindex,
     }
   }
   for (std::size_t i = 0; i < n; ++i) found[i] = Finish(*flows[i], ifindex, queries[i]);
+}
+
+void PolicyIndex::Find(std::span<const FlowKey* const> flows, int32_t ifindex,
+                       Policy** found) const {
+  std::size_t n = 0;
+  for (; n < flows.size(); ++n) {
+    const FewPolicies* few = FewFor(*flows[n]);
+    if (few == nullptr) break;  // as for nearly all of a batch
+    found[n] = few->Find(*flows[n], ifindex);
+  }
+  if (n < flows.size()) Search(flows.subspan(n), ifindex, found + n);
 }
 
 }  // namespace cygnet

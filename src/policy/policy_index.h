@@ -14,6 +14,9 @@
 // searched one by one. A match costs two cache lines (bucket, and group with its first rule), or
 // four in a large group.
 //
+// While there are only a few policies of IPv4, its flows are compared with them directly
+// (FewPolicies), which costs less than a search.
+//
 // One control thread changes the index; workers look up without locks. A look-up that overlaps one
 // change sees the policies before or after it. One that overlaps several may see a mixture; the Spd
 // detects that and repeats the look-up.
@@ -24,6 +27,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/quiescence.h"
 #include "base/rcu_hash.h"
@@ -31,6 +35,8 @@
 #include "policy/policy_state.h"
 
 namespace cygnet {
+
+class FewPolicies;
 
 class PolicyIndex {
  public:
@@ -158,6 +164,10 @@ class PolicyIndex {
   struct RuleHash {
     uint64_t operator()(const OneOfMany& one) const { return HashOfRule(one.rule); }
   };
+  // The policies for the flow if they are few; nullptr: the index must be searched.
+  const FewPolicies* FewFor(const FlowKey& flow) const;
+  Policy* Search(const FlowKey& flow, int32_t ifindex) const;
+  void Search(std::span<const FlowKey* const> flows, int32_t ifindex, Policy** found) const;
   struct Query;  // one flow of a batch
   void Begin(const FlowKey& flow, Query* query) const;
   void FindGroups(Query* query) const;
@@ -181,6 +191,12 @@ class PolicyIndex {
   void RemoveFrom(Group* group, const Rule& rule);
   void SetList(Group* group, std::span<const Rule> rules);
   void InsertIntoShapes(Group* group, const Rule& rule);
+  void Link(const Rule& rule);
+  void Unlink(const Rule& rule);
+  void JoinFew(Policy* policy);
+  void LeaveFew(Policy* policy);
+  void SetFew(std::span<Policy* const> in_order);
+  std::vector<Policy*> PoliciesOfV4() const;
 
   Quiescence* const quiescence_;
   const Ports ports_;
@@ -188,6 +204,8 @@ class PolicyIndex {
   RcuHash<Group, GroupHash> groups_;
   RcuHash<OneOfMany, RuleHash> rules_;  // rules of large groups
   std::atomic<std::size_t> size_{0};
+  std::size_t size_of_v4_ = 0;  // control thread
+  std::atomic<const FewPolicies*> few_{nullptr};
 };
 
 }  // namespace cygnet

@@ -1,7 +1,9 @@
 // Changes, by the control thread: inserts and removes policies while workers look up.
 #include <algorithm>
+#include <iterator>
 #include <memory>
 
+#include "policy/few_policies.h"
 #include "policy/policy_index.h"
 
 namespace cygnet {
@@ -23,6 +25,8 @@ void CopyRow(const auto& from, Key* to) {
   to->bound.count.store(from.bound.count.load(std::memory_order_relaxed),
                         std::memory_order_relaxed);
 }
+
+bool IsCheckedBefore(const Policy* a, const Policy* b) { return Before(*a, *b); }
 
 }  // namespace
 
@@ -91,6 +95,7 @@ PolicyIndex::PolicyIndex(Quiescence* quiescence, Ports ports)
     : quiescence_(quiescence), ports_(ports), groups_(quiescence), rules_(quiescence) {}
 
 PolicyIndex::~PolicyIndex() {
+  delete few_.load();
   rules_.ForEach([](OneOfMany* one) { delete one; });
   groups_.ForEach([](Group* group) { delete group; });
 }
@@ -158,10 +163,21 @@ PolicyIndex::Group* PolicyIndex::GroupOf(const Rule& rule) const {
   });
 }
 
-// The last store makes the rule findable: everything that leads to it exists by then.
+// What look-ups read first changes last, so they see a change at once, whatever they read.
 void PolicyIndex::Insert(Policy* policy) {
   size_.fetch_add(1, std::memory_order_relaxed);
-  const Rule rule = RuleOf(policy);
+  Link(RuleOf(policy));
+  if (policy->spec.selector.family != IpFamily::kV6) JoinFew(policy);
+}
+
+void PolicyIndex::Remove(Policy* policy) {
+  size_.fetch_sub(1, std::memory_order_relaxed);
+  Unlink(RuleOf(policy));
+  if (policy->spec.selector.family != IpFamily::kV6) LeaveFew(policy);
+}
+
+// The last store makes the rule findable: everything that leads to it exists by then.
+void PolicyIndex::Link(const Rule& rule) {
   const uint8_t bits = WholeBytes(rule.bits_d);
   Group* group = GroupOf(rule);
   if (group != nullptr) {
@@ -181,9 +197,7 @@ void PolicyIndex::Insert(Policy* policy) {
   lengths_[FamilyIndex(rule.family())].Add(bits, rule.priority, quiescence_);
 }
 
-void PolicyIndex::Remove(Policy* policy) {
-  size_.fetch_sub(1, std::memory_order_relaxed);
-  const Rule rule = RuleOf(policy);
+void PolicyIndex::Unlink(const Rule& rule) {
   const uint8_t bits = WholeBytes(rule.bits_d);
   lengths_[FamilyIndex(rule.family())].Drop(bits, quiescence_);
   Group* group = GroupOf(rule);
@@ -249,6 +263,56 @@ void PolicyIndex::SetList(Group* group, std::span<const Rule> rules) {
   }
   const Rule* old = group->few.exchange(next, std::memory_order_acq_rel);
   if (old != &group->first) quiescence_->Retire([old] { delete[] old; });
+}
+
+// --- Few policies of IPv4 ---
+
+void PolicyIndex::JoinFew(Policy* policy) {
+  const FewPolicies* few = few_.load(std::memory_order_relaxed);
+  if (++size_of_v4_ > FewPolicies::kMost) {
+    if (few != nullptr) SetFew({});
+    return;
+  }
+  std::vector<Policy*> next;
+  if (few != nullptr) next.assign(few->policies().begin(), few->policies().end());
+  next.insert(std::upper_bound(next.begin(), next.end(), policy, IsCheckedBefore), policy);
+  SetFew(next);
+}
+
+void PolicyIndex::LeaveFew(Policy* policy) {
+  if (--size_of_v4_ > FewPolicies::kMost) return;
+  const FewPolicies* few = few_.load(std::memory_order_relaxed);
+  std::vector<Policy*> next;
+  if (few == nullptr) {
+    next = PoliciesOfV4();
+  } else {
+    std::remove_copy(few->policies().begin(), few->policies().end(), std::back_inserter(next),
+                     policy);
+  }
+  SetFew(next);
+}
+
+// Walks the whole index, which is rare: many policies have become few.
+std::vector<Policy*> PolicyIndex::PoliciesOfV4() const {
+  std::vector<Policy*> found;
+  const auto add = [&found](const Rule& rule) {
+    if (!rule.is_v6) found.push_back(rule.policy);
+  };
+  groups_.ForEach([&](const Group* group) {
+    const Rule* rule = group->few.load(std::memory_order_relaxed);
+    for (; rule != nullptr; rule = rule->is_last ? nullptr : rule + 1) add(*rule);
+  });
+  rules_.ForEach([&](const OneOfMany* one) { add(one->rule); });
+  std::sort(found.begin(), found.end(), IsCheckedBefore);
+  return found;
+}
+
+// An empty span removes the list.
+void PolicyIndex::SetFew(std::span<Policy* const> in_order) {
+  const bool with_ports = ports_ == Ports::kMatter;
+  const auto* next = in_order.empty() ? nullptr : new FewPolicies(in_order, with_ports);
+  const FewPolicies* old = few_.exchange(next, std::memory_order_acq_rel);
+  if (old != nullptr) quiescence_->Retire([old] { delete old; });
 }
 
 }  // namespace cygnet

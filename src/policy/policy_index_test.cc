@@ -160,10 +160,15 @@ class SpdAgainstWalkTest : public testing::TestWithParam<uint64_t> {
       const PolicySpec& spec = all_[at]->spec;
       if (spec.of_tunnel()) all_[at] = spd_.SetUnmet(all_[at], !spec.unmet);
     } else {
-      const std::size_t at = maker_.Below(static_cast<uint32_t>(all_.size()));
-      spd_.Remove(all_[at]);
-      all_.erase(all_.begin() + static_cast<std::ptrdiff_t>(at));
+      RemoveOne();
     }
+    quiescence_.Collect();
+  }
+
+  void RemoveOne() {
+    const std::size_t at = maker_.Below(static_cast<uint32_t>(all_.size()));
+    spd_.Remove(all_[at]);
+    all_.erase(all_.begin() + static_cast<std::ptrdiff_t>(at));
     quiescence_.Collect();
   }
 
@@ -233,6 +238,20 @@ TEST_P(SpdAgainstWalkTest, SameAnswersThroughEveryChange) {
   EXPECT_TRUE(spd_.Idle());
 }
 
+// About a third of the policies are in one index and of IPv4, so these come to be few and many.
+TEST_P(SpdAgainstWalkTest, SameAnswersWhetherThereAreFewOrMany) {
+  for (int i = 0; i < 400; ++i) {
+    const bool growing = i < 100 || i / 50 % 2 == 1;
+    if (growing || all_.size() <= 20) {
+      Change(true);
+    } else {
+      RemoveOne();
+    }
+    if (i % 2 == 0) Compare();
+    if (HasFatalFailure()) return;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, SpdAgainstWalkTest, testing::Range(uint64_t{1}, uint64_t{21}));
 
 // Every pair of prefix lengths at once: the flow matches all of them.
@@ -265,13 +284,18 @@ TEST(PolicyIndexTest, EveryPairOfPrefixLengths) {
 }
 
 // A policy that is replaced, or followed by another before its removal, is never missed meanwhile.
-TEST(PolicyIndexTest, NoMomentWithoutEitherForAReader) {
+class MomentsTest : public testing::TestWithParam<int> {};
+
+TEST_P(MomentsTest, NoneWithoutEitherForAReader) {
   Quiescence quiescence;
   Quiescence::Reader* reader = quiescence.AddReader();
   Spd spd(&quiescence);
   const auto block = [](uint32_t priority, const char* src) {
     return MakePolicy(kOut, src, "10.2.0.0/16", {}, PolicyAction::kBlock, priority);
   };
+  for (int i = 0; i < GetParam(); ++i) {
+    spd.Insert(MakePolicy(kOut, "10.9.0.0/16", "10.2.0." + std::to_string(i)), 0);
+  }
   std::shared_ptr<Policy> now = spd.Insert(block(5, "10.1.0.0/16"), 0);
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> looked{0};
@@ -314,6 +338,9 @@ TEST(PolicyIndexTest, NoMomentWithoutEitherForAReader) {
   worker.join();
   EXPECT_EQ(missed.load(), 0u);
 }
+
+// With no others they are few, with 30 many; with 15 they are both in turns.
+INSTANTIATE_TEST_SUITE_P(Others, MomentsTest, testing::Values(0, 15, 30));
 
 }  // namespace
 }  // namespace cygnet
