@@ -108,11 +108,18 @@ class PlainFlows {
   const Entry* Store(uint32_t place, const Name& name, uint64_t generation,
                      const FlowDecision& decision) {
     if (!Entry::Holds(decision)) return nullptr;
-    Entry* const entry = PlaceFor(&sets_[place & mask_], name, generation);
+    Entry* const entry = Store(place, name, generation, decision.policy, decision.chain.sas[0]);
     entry->SetUsed(decision);
+    return entry;
+  }
+  // The same of a decision by one policy alone.
+  Entry* Store(uint32_t place, const Name& name, uint64_t generation, Policy* policy,
+               OutboundSa* sa) {
+    Entry* const entry = PlaceFor(&sets_[place & mask_], name, generation);
     entry->name = name;
     entry->generation = generation;
-    entry->sa = decision.chain.sas[0];
+    entry->sa = sa;
+    entry->used = {policy};
     return entry;
   }
   // Outbound: keeps that the flow is not new, though it goes the general way: the FlowCache has its

@@ -208,12 +208,14 @@ void WarmUp::Outbound(const WorkerContext& ctx, uint8_t interface, std::span<Pac
   if (size > 0) {
     Decide(ctx, ctx.path->interfaces[interface].ifindex, {fresh.data(), size}, decider, plain);
   }
+  std::array<const OutboundSa*, kMaxBatch> sas;  // one where flows of it follow each other
+  uint32_t many = 0;
   for (const Flow& flow : std::span(flows_).first(n)) {
-    if (flow.sa != nullptr) PrefetchBinding(*flow.sa);
+    if (flow.sa == nullptr || (many > 0 && sas[many - 1] == flow.sa)) continue;
+    PrefetchBinding(*flow.sa);
+    sas[many++] = flow.sa;
   }
-  for (const Flow& flow : std::span(flows_).first(n)) {
-    if (flow.sa != nullptr) PrefetchSession(*flow.sa);
-  }
+  for (const OutboundSa* sa : std::span(sas).first(many)) PrefetchSession(*sa);
 }
 
 // Makes the decisions that the pipeline would otherwise make one by one.
@@ -221,8 +223,7 @@ void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* c
                     FlowDecider* decider, PlainFlows* plain) {
   const DataPath& path = *ctx.path;
   if (path.PolicyIdle()) return;
-  const uint64_t generation = path.generation();
-  const uint64_t stamp = DecisionStamp(path);
+  const Moment moment{path.generation(), DecisionStamp(path), ifindex, HasCpuAlone(ctx)};
   std::array<const FlowKey*, kMaxBatch> flows;
   std::array<PolicyMatch, kMaxBatch> matches;
   for (std::size_t i = 0; i < fresh.size(); ++i) flows[i] = &fresh[i]->key;
@@ -235,27 +236,50 @@ void WarmUp::Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* c
   if (many_sas) {
     PrefetchAnswers(path.sad, std::span(flows).first(fresh.size()), matches);
   }
-  const bool cpu_alone = HasCpuAlone(ctx);
-  IpPacketView ip;  // a whole packet
+  const Policy* last = nullptr;   // of the flow before
+  OutboundSa* last_sa = nullptr;  // by which all its flows go straight; nullptr: it may be another
   for (std::size_t i = 0; i < fresh.size(); ++i) {
     Flow* flow = fresh[i];
-    const FlowDecision* decision = decider->Usual(matches[i], generation);
-    bool holds = true;
-    if (decision == nullptr) {
-      ip.flow = flow->key;
-      const auto decided = decider->DecideNew(ip, generation, ifindex, matches[i], stamp);
-      decision = &decided.decision;
-      holds = decided.holds;
+    Policy* policy = matches[i].first;
+    const bool as_last = last_sa != nullptr && flow->plain && policy != nullptr &&
+                         matches[i].second == nullptr && policy->asks == last->asks &&
+                         !MayAlwaysPass(flow->key);
+    if (as_last) {
+      CountNewFlow();
+      flow->sa = last_sa;
+      plain->Store(flow->place, flow->name, moment.generation, policy, last_sa);
+    } else {
+      last_sa = DecideOne(moment, matches[i], flow, decider, plain);
+      last = policy;
     }
-    if (decision->chain.size > 0) flow->sa = decision->chain.sas[0];
-    if (!holds) continue;
-    const bool straight = flow->plain && GoesStraight(flow->key, *decision) &&
-                          (cpu_alone || IsOfCpu(*decision->chain.sas[0])) &&
-                          plain->Store(flow->place, flow->name, generation, *decision) != nullptr;
-    if (straight) continue;
-    decider->cache()->Store(flow->key, flow->tag, generation, *decision);
-    if (flow->plain) plain->Note(flow->place, flow->name, generation);
   }
+}
+
+// Returns the SA by which all flows of the policy go the straight way; nullptr: they do not, or
+// others have not shown it.
+OutboundSa* WarmUp::DecideOne(const Moment& moment, const PolicyMatch& match, Flow* flow,
+                              FlowDecider* decider, PlainFlows* plain) {
+  const FlowDecision* decision = decider->Usual(match, moment.generation);
+  const bool usual = decision != nullptr;
+  bool holds = true;
+  if (!usual) {
+    IpPacketView ip;  // a whole packet
+    ip.flow = flow->key;
+    const auto decided =
+        decider->DecideNew(ip, moment.generation, moment.ifindex, match, moment.stamp);
+    decision = &decided.decision;
+    holds = decided.holds;
+  }
+  OutboundSa* const sa = decision->chain.size > 0 ? decision->chain.sas[0] : nullptr;
+  if (sa != nullptr) flow->sa = sa;
+  if (!holds) return nullptr;
+  const bool straight =
+      flow->plain && GoesStraight(flow->key, *decision) && (moment.cpu_alone || IsOfCpu(*sa)) &&
+      plain->Store(flow->place, flow->name, moment.generation, *decision) != nullptr;
+  if (straight) return usual ? sa : nullptr;
+  decider->cache()->Store(flow->key, flow->tag, moment.generation, *decision);
+  if (flow->plain) plain->Note(flow->place, flow->name, moment.generation);
+  return nullptr;
 }
 
 }  // namespace cygnet

@@ -68,8 +68,17 @@ class WarmUp {
   bool Find(Flow* flow, uint64_t generation, FlowCache* cache, const PlainFlows& plain) const;
   uint32_t ReadFlows(const DataPath& path, uint8_t interface, std::span<Packet* const> packets,
                      const FlowCache& cache, const PlainFlows& plain);
+  // What the decisions about a batch are based on.
+  struct Moment {
+    uint64_t generation;
+    uint64_t stamp;
+    int32_t ifindex;
+    bool cpu_alone;
+  };
   void Decide(const WorkerContext& ctx, int32_t ifindex, std::span<Flow* const> fresh,
               FlowDecider* decider, PlainFlows* plain);
+  static OutboundSa* DecideOne(const Moment& moment, const PolicyMatch& match, Flow* flow,
+                               FlowDecider* decider, PlainFlows* plain);
 
   bool due_ = false;
   bool may_go_straight_ = false;  // this batch

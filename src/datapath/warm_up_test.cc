@@ -77,5 +77,50 @@ TEST_F(WarmUpTest, FlowsOfAnSaAreNewOnce) {
   EXPECT_TRUE(warm_up_.due());
 }
 
+// Flows of one batch, whose policies ask for the same SA or for another, in every order.
+TEST_F(WarmUpTest, EachFlowOfABatchHasItsOwnPolicyAndSa) {
+  const auto first = test::MakeSa({.spi = 0x1001, .reqid = 1});
+  const auto second = test::MakeSa({.spi = 0x1002, .reqid = 2});
+  path_.sad.Insert(first);
+  path_.sad.Insert(second);
+  const char* const kTo[] = {"10.2.0.1", "10.3.0.1", "10.4.0.1", "10.5.0.1"};
+  const auto insert = [&](const char* to, std::vector<Template> templates) {
+    return path_.spd.Insert(
+        test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", to, std::move(templates)), 1);
+  };
+  const Template of_first = test::TemplateFor({.reqid = 1});
+  const Template of_second = test::TemplateFor({.reqid = 2});
+  const std::array policies = {insert(kTo[0], {of_first}), insert(kTo[1], {of_first}),
+                               insert(kTo[2], {of_second}), insert(kTo[3], {})};
+  path_.BumpGeneration();
+  plain_.emplace(65536);  // so that no flow takes another one's place
+  for (uint16_t round = 0; round < 16; ++round) {
+    std::vector<Packet*> packets;
+    for (uint16_t i = 0; i < 16; ++i) {
+      const char* to = kTo[(i / (1 + round % 4) + round) % 4];
+      // In one of four rounds some come from the port of IKE, which may pass in clear.
+      const bool ike = round % 4 == 3 && i % 5 == 1;
+      const auto port = static_cast<uint16_t>(ike ? 500 : 1000 + round * 16 + i);
+      packets.push_back(test::MakePacket(
+          &pools_, test::Frame(test::Udp({.src = "10.1.0.1", .dst = to}, port, 7, {}))));
+    }
+    warm_up_.Outbound(*context_, 0, packets, &*decider_, &*plain_);
+    warm_up_.EndBatch(path_);
+    for (Packet* packet : packets) {
+      const PlainFlow flow(packet->data() + kEthernetHeader);
+      const PlainFlows::Name name(flow, 0);
+      const auto* entry = plain_->Find(name.Place(), name, path_.generation());
+      const auto at = static_cast<std::size_t>(packet->data()[kEthernetHeader + 17] - 2);
+      const bool straight = at < 3 && flow.Key().sport != 500;
+      const auto* sa = at == 2 ? second->outbound() : first->outbound();
+      ASSERT_NE(entry, nullptr);
+      EXPECT_EQ(entry->sa, straight ? sa : nullptr) << round;
+      EXPECT_EQ(entry->used[0], straight ? policies[at].get() : nullptr) << round;
+      EXPECT_EQ(entry->used[1], nullptr);
+      test::FreePacket(packet);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cygnet
