@@ -242,6 +242,11 @@ bool ControlPlane::DoSome() {
   return waking || walking || grants || hops || events_.left();
 }
 
+void ControlPlane::OnAnswered() {
+  if (next_hops_ == nullptr || !next_hops_->HasNew()) return;
+  next_hops_->AskNew(params_.clock->MonotonicNs());
+}
+
 void ControlPlane::CheckAevents() {
   if (!announcer_.WantsAevents()) return;
   walks_.StartAevents();

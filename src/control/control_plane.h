@@ -259,6 +259,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
     socket_policies_.OnEnded();
     ike_sockets_.Refresh();
   }
+  // A client has the answer to its request: does what it need not wait for.
+  void OnAnswered();
   // About every 100 ms: notifies listeners of SAs whose counters changed.
   void CheckAevents();
   // After the control bell, and once per turn of the loop: handles device states and one turn's

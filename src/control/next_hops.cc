@@ -8,6 +8,8 @@ namespace {
 constexpr uint64_t kMs = 1'000'000;
 // Per turn. Two queries to the kernel take about 20 µs; notifying an SA takes far less.
 constexpr int kAskedAtOnce = 32;
+// Of new far ends: packets must not wait for long because one datagram adds many SAs.
+constexpr std::size_t kMostNew = 32;
 constexpr uint64_t kNotifiedAtOnce = 4096;
 // Limits how often an often changing neighbour is reported to SAs and queried.
 constexpr uint64_t kNotifyEveryNs = 100 * kMs;
@@ -72,8 +74,19 @@ void NextHops::Follow(const Sa& sa, uint64_t now) {
     by_id_.insert_or_assign(destination->id, destination);
   }
   destination->Add(sa.outbound());
-  if (is_new) Ask(destination, now);
   NotifySa(destination->neighbour, sa.outbound());
+  if (!is_new) return;
+  new_.push_back(destination->id);
+  if (new_.size() >= kMostNew) AskNew(now);
+}
+
+void NextHops::AskNew(uint64_t now) {
+  for (const uint64_t id : new_) {
+    const auto it = by_id_.find(id);
+    if (it == by_id_.end() || it->second->neighbour != nullptr) continue;
+    Ask(it->second, now);
+  }
+  new_.clear();
 }
 
 void NextHops::Forget(const Sa& sa) {
@@ -251,6 +264,7 @@ bool NextHops::AskSome(uint64_t now) {
 
 bool NextHops::DoSome(uint64_t now) {
   quiescence_.Collect();
+  AskNew(now);
   const bool more = NotifySome(now);
   return AskSome(now) || more;
 }

@@ -12,6 +12,7 @@
 #include <optional>
 #include <set>
 #include <unordered_map>
+#include <vector>
 
 #include "base/huge_memory.h"
 #include "base/numbered_map.h"
@@ -53,8 +54,12 @@ class NextHops {
   NextHops& operator=(const NextHops&) = delete;
 
   // Gives the SA the next hop of its far end, now if known, and at each change until Forget. An
-  // older next hop stays until a better one is known.
+  // older next hop stays until a better one is known. For a far end that no SA had, AskNew asks, so
+  // that a client need not wait for that: until then the next hop is unknown.
   void Follow(const Sa& sa, uint64_t now);
+  // Asks for the far ends that are new. Call it as soon as the client has its answer.
+  void AskNew(uint64_t now);
+  bool HasNew() const { return !new_.empty(); }
   void Forget(const Sa& sa);
 
   // Packets wait for the SA's next hop: asks again, as often as Probe allows.
@@ -144,6 +149,7 @@ class NextHops {
   Quiescence quiescence_;  // no other thread reads the table
   RcuHash<Destination, DestinationHash> destinations_{&quiescence_};
   NumberedMap<Destination*> by_id_;
+  std::vector<uint64_t> new_;  // ids; nobody has asked for them yet, and some may be gone
   std::unordered_map<NeighbourKey, std::unique_ptr<Neighbour>, NeighbourHash> neighbours_;
   std::deque<NeighbourKey> notifying_;
   uint64_t next_id_ = 1;

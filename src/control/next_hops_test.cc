@@ -26,6 +26,12 @@ class NextHopsTest : public testing::Test {
     return AddTo(far);
   }
   SaPtr AddTo(const IpAddress& far) {
+    auto sa = AddUnanswered(far);
+    hops_.AskNew(now_);
+    return sa;
+  }
+  // Its client has no answer yet.
+  SaPtr AddUnanswered(const IpAddress& far) {
     auto sa = MakeSharedSa(test::MakeSpec({.spi = next_spi_++}), uint64_t{1}, uint64_t{0});
     SaSpec spec = sa->spec().Clone();
     spec.daddr = far;
@@ -76,6 +82,52 @@ TEST_F(NextHopsTest, SasToOnePeerAskOnce) {
   EXPECT_EQ(hops_.done().routes_asked, 2u);
   EXPECT_EQ(hops_.done().neighbours_asked, 1u) << "events name the gateway";
   EXPECT_EQ(HopOf(*sas_.back()), kFirst);
+}
+
+TEST_F(NextHopsTest, NewFarEndIsAskedOnceTheClientHasItsAnswer) {
+  const auto first = AddUnanswered(Peer(1));
+  const auto second = AddUnanswered(Peer(1));
+  EXPECT_TRUE(hops_.HasNew());
+  EXPECT_EQ(hops_.done(), NextHops::Work());
+  EXPECT_EQ(HopOf(*first), std::nullopt);
+  hops_.AskNew(now_);
+  EXPECT_FALSE(hops_.HasNew());
+  EXPECT_EQ(hops_.done().routes_asked, 1u);
+  EXPECT_EQ(HopOf(*first), kFirst);
+  EXPECT_EQ(HopOf(*second), kFirst);
+  EXPECT_EQ(firsts_, 2) << "packets may wait for it";
+  hops_.AskNew(now_);
+  EXPECT_EQ(hops_.done().routes_asked, 1u);
+}
+
+TEST_F(NextHopsTest, NewFarEndIsAskedInTheNextTurnAtTheLatest) {
+  const auto sa = AddUnanswered(Peer(1));
+  hops_.DoSome(now_);
+  EXPECT_EQ(HopOf(*sa), kFirst);
+}
+
+TEST_F(NextHopsTest, FarEndThatIsGoneBeforeTheAnswerIsNotAsked) {
+  const auto sa = AddUnanswered(Peer(1));
+  hops_.Forget(*sa);
+  hops_.AskNew(now_);
+  EXPECT_EQ(hops_.done(), NextHops::Work());
+  EXPECT_EQ(HopOf(*sa), std::nullopt);
+}
+
+TEST_F(NextHopsTest, PacketDoesNotWaitForTheAnswerOfAClient) {
+  const auto sa = AddUnanswered(Peer(1));
+  hops_.Want(*sa, now_);
+  EXPECT_EQ(HopOf(*sa), kFirst);
+  hops_.AskNew(now_);
+  EXPECT_EQ(hops_.done().routes_asked, 1u);
+}
+
+TEST_F(NextHopsTest, FarEndsOfOneDatagramDoNotWaitForAllOfThem) {
+  for (uint32_t i = 0; i < 100; ++i) AddUnanswered(Peer(i));
+  EXPECT_EQ(hops_.done().routes_asked, 96u);
+  hops_.AskNew(now_);
+  EXPECT_EQ(hops_.done().routes_asked, 100u);
+  for (const auto& sa : sas_) EXPECT_EQ(HopOf(*sa), kFirst);
 }
 
 TEST_F(NextHopsTest, NeighbourThatNobodyUsesCostsNothing) {

@@ -210,6 +210,7 @@ Status Sas::Restore(RestoredSa from) {
   sa->set_state(from.state);
   CYGNET_RETURN_IF_ERROR(Place(sa, Source::kProcessBefore));
   Link(sa);
+  if (parts_.next_hops != nullptr) parts_.next_hops->AskNew(parts_.clock->MonotonicNs());
   CheckTimes(sa,
              parts_.clock->WallSeconds());  // before its first packet, however often this starts
   path_.BumpGeneration();

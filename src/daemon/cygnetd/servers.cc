@@ -113,6 +113,7 @@ ControlPlaneParams Runtime::ControlParams(const Config& config) {
 void Runtime::StartServers() {
   xfrm_->SetClientObserver(
       [this](const ClientRecord& record, const PeerId& peer) { audit_->Client(record, peer); });
+  xfrm_->SetAfterAnswer([this] { control_->OnAnswered(); });
   xfrm_->SetLinkControl(&control_->tunnel_requests());
   xfrm_->Start(control_.get());
   operator_ = std::make_unique<OperatorServer>(poller_.get(), control_.get());

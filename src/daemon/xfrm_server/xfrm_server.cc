@@ -140,6 +140,7 @@ XfrmServer::Input XfrmServer::ReadDatagram(XfrmConnection* client) {
   uint8_t nothing;
   // Consumes the datagram: only now may the client's send return.
   (void)recv(client->fd(), &nothing, 0, MSG_TRUNC | MSG_DONTWAIT);
+  if (after_answer_) after_answer_();
   return Input::kDatagram;
 }
 

@@ -58,6 +58,10 @@ class XfrmServer final : public ControlListener {
   // Sets who is notified of clients' actions. REQUIRES: before Start.
   void SetClientObserver(ClientObserver observer) { observer_ = std::move(observer); }
 
+  // Called after each datagram that was executed, once its client has the answers: for work that no
+  // client need wait for.
+  void SetAfterAnswer(std::function<void()> work) { after_answer_ = std::move(work); }
+
   // Makes tunnel interfaces for clients. REQUIRES: before Start. Without it, clients are refused.
   void SetLinkControl(LinkControl* links) { links_ = links; }
 
@@ -110,6 +114,7 @@ class XfrmServer final : public ControlListener {
   XfrmControl* control_ = nullptr;
   LinkControl* links_ = nullptr;
   ClientObserver observer_;
+  std::function<void()> after_answer_;
   std::optional<XfrmRequests> requests_;
   bool refusing_ = false;
   QueueBudget budget_;  // bytes queued by all connections

@@ -30,6 +30,7 @@ std::string TextOf(std::span<const uint8_t> datagram) {
 
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using xfrm::RequestType;
@@ -212,6 +213,21 @@ TEST(XfrmServerTest, ConsumesARequestOnlyAfterAnsweringIt) {
   harness.Run();
   EXPECT_EQ(client->Unconsumed(), 0);
   EXPECT_FALSE(client->Receive().empty());
+}
+
+TEST(XfrmServerTest, WorkThatNobodyWaitsForComesAfterTheAnswer) {
+  XfrmServerHarness harness;
+  const auto client = harness.Connect();
+  std::vector<int> errors;  // in the answer, each time
+  harness.server->SetAfterAnswer([&] {
+    EXPECT_EQ(client->Unconsumed(), 0) << "its send may return";
+    errors.push_back(ErrnoOf(client->Receive()));
+  });
+  ASSERT_TRUE(client->Send(NewSa(0x100)));
+  harness.Run();
+  ASSERT_TRUE(client->Send(NewSa(0x100)));
+  harness.Run();
+  EXPECT_THAT(errors, ElementsAre(0, EEXIST));
 }
 
 TEST(XfrmServerTest, LargeDumpDoesNotWaitForTheReader) {
