@@ -221,7 +221,9 @@ void Runtime::Run(Signals* signals, ServiceManager* manager) {
     }
   }
   EndCluster(*signals);
-  if (restart_log_ != nullptr) restart_log_->Stop();
+  if (restart_log_ == nullptr) return;
+  restart_log_->Stop(signals->restart != 0 ? RestartLog::Next::kProcess
+                                           : RestartLog::Next::kNobody);
 }
 
 Runtime::~Runtime() {

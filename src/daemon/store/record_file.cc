@@ -110,6 +110,7 @@ RecordScan RecordFile::Scan(std::span<const uint8_t> bytes,
 }
 
 void RecordFile::Image::Add(uint32_t type, std::span<const uint8_t> payload) {
+  ++records_;
   const std::size_t at = bytes_.size();
   bytes_.resize(at + kHeader);
   bytes_.insert(bytes_.end(), payload.begin(), payload.end());
@@ -173,6 +174,10 @@ Status RecordFile::Append(uint32_t type, std::span<const uint8_t> payload) {
   checksum_ = checksum;
   Remember();
   return {};
+}
+
+Status RecordFile::Sync() const {
+  return is_open() && fsync(fd_.get()) == 0 ? Status() : FileError(path_);
 }
 
 void RecordFile::Remember() {

@@ -63,11 +63,13 @@ class RecordFile {
     // Returns the bytes with the end mark. Call it once.
     std::vector<uint8_t> Finish();
     RecordPoint point() const { return {bytes_.size(), checksum_}; }
+    std::size_t records() const { return records_; }
 
    private:
     friend class RecordFile;
     std::vector<uint8_t> bytes_;
     uint32_t checksum_ = 0;
+    std::size_t records_ = 0;
   };
 
   bool is_open() const { return fd_.valid(); }
@@ -80,6 +82,8 @@ class RecordFile {
   // On an error nothing was added, and a later call may succeed.
   Status Append(uint32_t type, std::span<const uint8_t> payload);
   RecordPoint point() const { return {end_, checksum_}; }
+  // Returns when all of it is on the disk, as after Replace.
+  Status Sync() const;
   // What somebody else did to the file: its name leads elsewhere, or its bytes changed. Empty:
   // nothing, or it is not open.
   std::string Tampering() const;

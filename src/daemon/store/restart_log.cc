@@ -103,7 +103,8 @@ Result<std::vector<LostSa>> RestartLog::Open(XfrmControl* control, MissingFile m
   if (scan.whole) CYGNET_RETURN_IF_ERROR(file_.Open(path_, scan));
   if (!damage_.empty()) Restrict();
   open_ = true;
-  if (SaysNoMoreThanNeeded(scan)) {
+  records_ = scan.points.size();
+  if (SaysNoMoreThanNeeded(lost_.size())) {
     anchor_.Reached(file_.point());
     rewrite_at_ = std::max(kRewriteBytes, 4 * file_.size());
   } else if (const Status fresh = Rewrite(); !fresh) {
@@ -117,11 +118,11 @@ Result<std::vector<LostSa>> RestartLog::Open(XfrmControl* control, MissingFile m
   return lost;
 }
 
-// As Rewrite leaves it. Then the start does without writing all of it again.
-bool RestartLog::SaysNoMoreThanNeeded(const RecordScan& scan) const {
+// As Rewrite leaves it. Then a start or an end does without writing all of it again.
+bool RestartLog::SaysNoMoreThanNeeded(std::size_t sas) const {
   constexpr std::size_t kFirst = 3;  // format, serial, defaults
-  return scan.whole && damage_.empty() &&
-         scan.points.size() == kFirst + control_->ListPolicies().size() + lost_.size();
+  return file_.is_open() && damage_.empty() && !behind_ &&
+         records_ == kFirst + control_->ListPolicies().size() + sas;
 }
 
 void RestartLog::Read(MissingFile missing, RecordScan* scan) {
@@ -233,9 +234,11 @@ Status RestartLog::Rewrite() {
     const SaView view = control_->Inspect(*sa);
     if (view.state != SaState::kLarval) add(xfrm::EncodeSaExpired(view, false));
   }
+  const std::size_t records = image.records();
   const Status replaced = Replace(std::move(image));
   error_ = replaced ? std::string() : replaced.error().message;
   if (!replaced) return replaced;
+  records_ = records;
   lock_.ReleaseData();
   behind_ = false;
   rewrite_at_ = std::max(kRewriteBytes, 4 * file_.size());
@@ -271,6 +274,7 @@ Status RestartLog::Guard() {
 Status RestartLog::Append(uint32_t type, const netlink::Buffer& payload) {
   const Status added = file_.Append(type, payload);
   if (added) anchor_.Reached(file_.point());
+  records_ += added ? 1 : 0;
   if (!added && error_ != added.error().message) {
     Log(LogLevel::kError,
         "restart file: " + added.error().message + "; changes are refused until it can be written");
@@ -380,12 +384,13 @@ void RestartLog::Tick() {
   if (!status && file_.is_open()) rewrite_at_ = file_.size() + kRewriteBytes;
 }
 
-void RestartLog::Stop() {
+void RestartLog::Stop(Next next) {
   if (!open_) return;
+  const bool is_as_needed = lost_.empty() && SaysNoMoreThanNeeded(control_->GetSadInfo().count);
   lost_.clear();
-  if (const Status last = Rewrite(); !last) {
-    Log(LogLevel::kWarning, "restart file: " + last.error().message);
-  }
+  Status last = is_as_needed ? Guard() : Rewrite();
+  if (last && is_as_needed && next == Next::kNobody) last = file_.Sync();
+  if (!last) Log(LogLevel::kWarning, "restart file: " + last.error().message);
   open_ = false;
 }
 

@@ -49,6 +49,9 @@ enum class MissingFile : uint8_t {
 
 class RestartLog final : public ChangeJournal {
  public:
+  // Who reads the file after an orderly end. Nobody, for now: it must be on the disk.
+  enum class Next : uint8_t { kNobody, kProcess };
+
   explicit RestartLog(std::string path) : path_(std::move(path)) {}
 
   // Restores the policies of the file into `control` and rewrites the file. Returns the lost SAs.
@@ -67,7 +70,7 @@ class RestartLog final : public ChangeJournal {
   // accept.
   Status Accept();
   // An orderly end: forgets the SAs of earlier daemons.
-  void Stop();
+  void Stop(Next next = Next::kNobody);
 
   const std::string& path() const { return path_; }
   // Why the file was incomplete; empty: it was whole, or a client or the operator has settled it.
@@ -83,7 +86,7 @@ class RestartLog final : public ChangeJournal {
   struct Encoder;
 
   void Read(MissingFile missing, RecordScan* scan);
-  bool SaysNoMoreThanNeeded(const RecordScan& scan) const;
+  bool SaysNoMoreThanNeeded(std::size_t sas) const;
   void Restrict();
   void SayWhatCameBack() const;
   Status Rewrite();
@@ -102,6 +105,7 @@ class RestartLog final : public ChangeJournal {
   RecordAnchor anchor_{path_, &lock_};
   Mishaps mishaps_{"restart file"};
   RecordFile file_;
+  std::size_t records_ = 0;  // in the file
   std::size_t rewrite_at_ = 0;
   bool behind_ = false;  // a change that could not be refused is missing in the file
   LostSas lost_;

@@ -476,6 +476,38 @@ TEST_F(RestartLogTest, LostSasAreForgottenOnceSomebodyWasTold) {
   }
 }
 
+TEST_F(RestartLogTest, AnEndWritesAnewOnlyWhatHasMoreThanNeeded) {
+  const auto file = [this] {
+    struct stat info {};
+    EXPECT_EQ(stat(path_.c_str(), &info), 0);
+    return info.st_ino;
+  };
+  uint32_t number = 0;
+  for (const auto next : {RestartLog::Next::kNobody, RestartLog::Next::kProcess}) {
+    Life life(path_);
+    life.log.ForgetLost();
+    const ino_t begun = file();
+    EXPECT_TRUE(life.control.AddSa(SaOf(0x1000 + ++number), {}));
+    EXPECT_TRUE(life.control.AddPolicy(PolicyTo(number == 1 ? "10.1.0.0" : "10.2.0.0"), {}));
+    life.log.Stop(next);
+    EXPECT_EQ(file(), begun);
+  }
+  {
+    Life life(path_);
+    EXPECT_THAT(life.control.policies, SizeIs(2));
+    EXPECT_THAT(life.lost, SizeIs(1));
+    life.log.ForgetLost();
+    const ino_t begun = file();
+    EXPECT_TRUE(life.control.AddSa(SaOf(0x1002), {}));
+    EXPECT_TRUE(life.control.DeleteSa(
+        {.daddr = SaOf(0x1002).daddr, .spi = Spi(0x1002), .proto = 50, .family = IpFamily::kV4},
+        {}));
+    life.log.Stop();
+    EXPECT_NE(file(), begun) << "it told of an SA that is gone";
+  }
+  EXPECT_THAT(Life(path_).lost, IsEmpty());
+}
+
 TEST_F(RestartLogTest, LostSasEndWithAFlushAndAnOrderlyStop) {
   for (const bool flush : {true, false}) {
     {
