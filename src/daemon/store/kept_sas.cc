@@ -88,10 +88,14 @@ void KeptSas::RenumberDevice(const std::string& name, SaSpec* spec) const {
   }
 }
 
+bool KeptSas::IsInStore(const Sa& sa) const {
+  return store_ == Store::kFile && control_->HasNumbersInStore(sa);
+}
+
 StateRecord KeptSas::RecordOf(const Sa& sa) const {
   return {.number = sa.number,
           .iv_mask = sa.outbound() != nullptr ? sa.outbound()->iv_mask : 0,
-          .in_store = store_ == Store::kFile && control_->HasNumbersInStore(sa),
+          .in_store = IsInStore(sa),
           .exact = std::nullopt,
           .progress = ProgressOf(sa),
           .offload_device = DeviceOf(sa),
@@ -145,19 +149,24 @@ bool KeptSas::DoSome() {
 
 // --- The end ---
 
-void KeptSas::Stop() {
-  for (const auto& [number, row] : rows_) {
-    const Sa& sa = *row.sa;
-    StateRecord record = RecordOf(sa);
-    record.exact = NumbersOf(sa);
-    const bool lost = sa.inbound() != nullptr && record.exact->seq > sa.inbound()->replay.highest();
-    if (lost) {
-      SaView view = ViewOf(sa);
-      FillBitmap(&view.replay);
-      record.message = xfrm::EncodeSa(view, {}, xfrm::DumpPart::kNo);
-    }
-    (void)memory_->Rewrite(row.slot, record);  // it has the length of before
+// The message of an SA that has received nothing says all that is not beside it: what a client
+// changes is written at once. Half of all SAs only send.
+void KeptSas::Finish(const Sa& sa, uint32_t slot) {
+  const ExactNumbers exact = NumbersOf(sa);
+  if (exact.seq == 0 && memory_->Finish(slot, exact, IsInStore(sa), ProgressOf(sa))) return;
+  StateRecord record = RecordOf(sa);
+  record.exact = exact;
+  const bool lost = sa.inbound() != nullptr && exact.seq > sa.inbound()->replay.highest();
+  if (lost) {
+    SaView view = ViewOf(sa);
+    FillBitmap(&view.replay);
+    record.message = xfrm::EncodeSa(view, {}, xfrm::DumpPart::kNo);
   }
+  (void)memory_->Rewrite(slot, record);  // it has the length of before
+}
+
+void KeptSas::Stop() {
+  for (const auto& [number, row] : rows_) Finish(*row.sa, row.slot);
   rows_ = {};
   stopped_ = true;
 }

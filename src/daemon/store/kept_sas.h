@@ -59,6 +59,8 @@ class KeptSas final : public StateKeeper {
   };
   StateRecord RecordOf(const Sa& sa) const;
   StateProgress ProgressOf(const Sa& sa) const;
+  bool IsInStore(const Sa& sa) const;
+  void Finish(const Sa& sa, uint32_t slot);
   Status RestoreOne(uint32_t slot, Outcome* outcome);
 
   std::string DeviceOf(const Sa& sa) const;

@@ -96,6 +96,38 @@ TEST(KeptSasTest, AfterAnOrderlyEndEverythingContinuesExactly) {
   EXPECT_THAT(second.recorder().events, IsEmpty()) << "nobody is told";
 }
 
+TEST(KeptSasTest, AfterAnOrderlyEndAnSaThatOnlySentContinuesExactly) {
+  Life first(Fresh());
+  ASSERT_TRUE(first.Add(Both(0x1001)));
+  const auto sa = first.Get(0x1001);
+  EXPECT_EQ(Send(sa, 10), 10u);
+  SaSpec spec = Both(0x1001);
+  spec.limits.Change()->hard_bytes = 4711;
+  ASSERT_TRUE(first.control().UpdateSa(std::move(spec), {}));
+  const uint32_t size = 100;
+  (void)sa->lifetime().Charge({&size, 1}, 77);
+  const netlink::Buffer before = xfrm::EncodeSa(first.control().Inspect(*sa), {}, {});
+
+  Life second(first.Stopped());
+  ASSERT_EQ(second.outcome.restored, 1u);
+  const auto again = second.Get(0x1001);
+  EXPECT_EQ(xfrm::EncodeSa(second.control().Inspect(*again), {}, {}), before);
+  EXPECT_EQ(again->outbound()->iv_mask, sa->outbound()->iv_mask);
+  EXPECT_EQ(Send(again, 1), 11u);
+  EXPECT_EQ(Receive(again, 1), DropReason::kNone);
+}
+
+TEST(KeptSasTest, AnOrderlyEndWritesADamagedSaAnew) {
+  Life first(Fresh());
+  ASSERT_TRUE(first.Add(Both(0x1001)));
+  const off_t in_message = 2 * StateMemory::kSlotBytes - StateMemory::kMaxMessage + 40;
+  ASSERT_EQ(pwrite(first.kept.memory().fd(), "damage", 6, in_message), 6);
+  ASSERT_FALSE(first.kept.memory().Read(0).has_value());
+  Life second(first.Stopped());
+  EXPECT_EQ(second.outcome.restored, 1u);
+  EXPECT_EQ(second.outcome.lost, 0u);
+}
+
 TEST(KeptSasTest, AfterACrashNoNumberIsUsedTwiceAndNoneIsAcceptedTwice) {
   Life first(Fresh());
   ASSERT_TRUE(first.Add(Both(0x1001)));

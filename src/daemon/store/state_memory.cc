@@ -203,15 +203,23 @@ uint32_t StateMemory::Checksum(const Slot& slot) {
   return Crc32c({slot.message, slot.length}, fixed);
 }
 
+bool StateMemory::IsWhole(const Slot& slot) {
+  return slot.length <= kMaxMessage && slot.checksum == Checksum(slot);
+}
+
+void StateMemory::SetNumbers(Slot* slot, const std::optional<ExactNumbers>& exact, bool in_store) {
+  slot->flags = (exact.has_value() ? kExact : 0) | (in_store ? kInStore : 0);
+  slot->exact = exact.value_or(ExactNumbers{});
+}
+
 void StateMemory::Fill(Slot* slot, const StateRecord& record) {
   slot->state.store(kIncomplete, std::memory_order_release);
   SecureWipe(slot->message, sizeof(slot->message));
   slot->version = kSlotVersion;
   slot->length = static_cast<uint32_t>(record.message.size());
-  slot->flags = (record.exact.has_value() ? kExact : 0) | (record.in_store ? kInStore : 0);
   slot->number = record.number;
   slot->iv_mask = record.iv_mask;
-  slot->exact = record.exact.value_or(ExactNumbers{});
+  SetNumbers(slot, record.exact, record.in_store);
   std::memset(slot->offload_device, 0, kNameBytes);
   record.offload_device.copy(slot->offload_device, kNameBytes - 1);
   std::memcpy(slot->message, record.message.data(), record.message.size());
@@ -243,6 +251,18 @@ Status StateMemory::Rewrite(uint32_t slot, const StateRecord& record) {
   return {};
 }
 
+bool StateMemory::Finish(uint32_t slot, const ExactNumbers& exact, bool in_store,
+                         const StateProgress& progress) {
+  Slot& to = At(slot);
+  if (to.state.load(std::memory_order_relaxed) != kComplete || !IsWhole(to)) return false;
+  to.state.store(kIncomplete, std::memory_order_release);
+  SetNumbers(&to, exact, in_store);
+  to.checksum = Checksum(to);
+  Checkpoint(slot, progress);
+  to.state.store(kComplete, std::memory_order_release);
+  return true;
+}
+
 void StateMemory::Checkpoint(uint32_t slot, const StateProgress& progress) {
   Slot& to = At(slot);
   StoreRelaxed(&to.bytes, progress.usage.bytes);
@@ -267,7 +287,7 @@ Result<StateRecord> StateMemory::Read(uint32_t slot) const {
     return MakeError(Errc::kInvalid, fmt::format("it has version {}, this cygnetd knows {}",
                                                  from.version, kSlotVersion));
   }
-  if (from.length > kMaxMessage || from.checksum != Checksum(from)) {
+  if (!IsWhole(from)) {
     return MakeError(Errc::kInvalid, "its checksum is wrong");
   }
   StateRecord record;

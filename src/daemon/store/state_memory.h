@@ -70,6 +70,10 @@ class StateMemory {
   Result<uint32_t> Write(const StateRecord& record);
   // REQUIRES: Write returned the slot. Its cells stay.
   Status Rewrite(uint32_t slot, const StateRecord& record);
+  // The last words of a process about an SA whose message needs no change. False: what was written
+  // is damaged, and must be written anew. REQUIRES: Write returned the slot.
+  bool Finish(uint32_t slot, const ExactNumbers& exact, bool in_store,
+              const StateProgress& progress);
   void Checkpoint(uint32_t slot, const StateProgress& progress);
   NumberCells* cells(uint32_t slot);
   Result<StateRecord> Read(uint32_t slot) const;
@@ -91,6 +95,8 @@ class StateMemory {
   void FindFree();
   Slot& At(uint32_t slot) const;
   static uint32_t Checksum(const Slot& slot);
+  static bool IsWhole(const Slot& slot);
+  static void SetNumbers(Slot* slot, const std::optional<ExactNumbers>& exact, bool in_store);
   void Fill(Slot* slot, const StateRecord& record);
 
   UniqueFd fd_;

@@ -89,6 +89,34 @@ TEST_F(StateMemoryTest, AnOrderlyEndLeavesExactNumbers) {
   EXPECT_EQ((*Next(*memory_))->Read(*slot)->exact, record.exact);
 }
 
+TEST_F(StateMemoryTest, AnOrderlyEndNeedsNoMessage) {
+  StateRecord record = RecordOf(3);
+  const auto slot = memory_->Write(record);
+  ASSERT_TRUE(slot.has_value());
+  record.exact = ExactNumbers{.oseq = 0x1'0000'0007, .seq = 6};
+  record.in_store = true;
+  record.progress.usage.packets = 12;
+  ASSERT_TRUE(memory_->Finish(*slot, *record.exact, record.in_store, record.progress));
+  const auto read = (*Next(*memory_))->Read(*slot);
+  ASSERT_TRUE(read.has_value()) << read.error().message;
+  EXPECT_EQ(read->number, record.number);
+  EXPECT_EQ(read->iv_mask, record.iv_mask);
+  EXPECT_EQ(read->exact, record.exact);
+  EXPECT_TRUE(read->in_store);
+  EXPECT_EQ(read->progress, record.progress);
+  EXPECT_EQ(read->message, record.message);
+}
+
+// Otherwise the new checksum would say that it is right.
+TEST_F(StateMemoryTest, AnOrderlyEndDoesNotHideDamage) {
+  const StateRecord record = RecordOf(3);
+  const auto slot = memory_->Write(record);
+  ASSERT_TRUE(slot.has_value());
+  Damage(*slot, StateMemory::kSlotBytes - StateMemory::kMaxMessage, "K");
+  EXPECT_FALSE(memory_->Finish(*slot, {}, false, record.progress));
+  EXPECT_FALSE(memory_->Read(*slot).has_value());
+}
+
 TEST_F(StateMemoryTest, AFreeSlotIsWiped) {
   const auto slot = memory_->Write(RecordOf(3));
   ASSERT_TRUE(slot.has_value());
