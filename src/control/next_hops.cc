@@ -77,7 +77,9 @@ void NextHops::Follow(const Sa& sa, uint64_t now) {
   NotifySa(destination->neighbour, sa.outbound());
   if (!is_new) return;
   new_.push_back(destination->id);
-  if (new_.size() >= kMostNew) AskNew(now);
+  // One that continues another SA (MIGRATE) has packets on their way.
+  const bool in_use = sa.lifetime().usage().packets != 0;
+  if (in_use || new_.size() >= kMostNew) AskNew(now);
 }
 
 void NextHops::AskNew(uint64_t now) {

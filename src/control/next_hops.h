@@ -55,7 +55,8 @@ class NextHops {
 
   // Gives the SA the next hop of its far end, now if known, and at each change until Forget. An
   // older next hop stays until a better one is known. For a far end that no SA had, AskNew asks, so
-  // that a client need not wait for that: until then the next hop is unknown.
+  // that a client need not wait for that: until then the next hop is unknown. It is asked at once
+  // for an SA that has carried packets.
   void Follow(const Sa& sa, uint64_t now);
   // Asks for the far ends that are new. Call it as soon as the client has its answer.
   void AskNew(uint64_t now);

@@ -31,11 +31,12 @@ class NextHopsTest : public testing::Test {
     return sa;
   }
   // Its client has no answer yet.
-  SaPtr AddUnanswered(const IpAddress& far) {
+  SaPtr AddUnanswered(const IpAddress& far, uint64_t packets = 0) {
     auto sa = MakeSharedSa(test::MakeSpec({.spi = next_spi_++}), uint64_t{1}, uint64_t{0});
     SaSpec spec = sa->spec().Clone();
     spec.daddr = far;
     sa = MakeSharedSa(std::move(spec), uint64_t{1}, uint64_t{0});
+    sa->lifetime().AddUsage(packets, 100 * packets, 1);
     sas_.push_back(sa);
     hops_.Follow(*sa, now_);
     return sa;
@@ -98,6 +99,14 @@ TEST_F(NextHopsTest, NewFarEndIsAskedOnceTheClientHasItsAnswer) {
   EXPECT_EQ(firsts_, 2) << "packets may wait for it";
   hops_.AskNew(now_);
   EXPECT_EQ(hops_.done().routes_asked, 1u);
+}
+
+TEST_F(NextHopsTest, NewFarEndOfAnSaInUseIsAskedAtOnce) {
+  const auto idle = AddUnanswered(Peer(1));
+  EXPECT_EQ(HopOf(*idle), std::nullopt);
+  const auto used = AddUnanswered(Peer(2), /*packets=*/1);
+  EXPECT_EQ(HopOf(*used), kFirst);
+  EXPECT_FALSE(hops_.HasNew());
 }
 
 TEST_F(NextHopsTest, NewFarEndIsAskedInTheNextTurnAtTheLatest) {
