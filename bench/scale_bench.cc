@@ -254,9 +254,13 @@ void RegisterAll(bool smoke, uint32_t most_sas, std::optional<int> windows) {
     Register("policies/lookup_one/" + std::to_string(n), rounds, RunLookup, n, false);
   }
   for (const uint32_t n : {1u, 2u}) {
-    Register("workers/out/" + std::to_string(n), smoke ? 2 : 100, RunWorkers, n, true);
-    Register("workers/in/" + std::to_string(n), smoke ? 2 : 100, RunWorkers, n, false);
+    Register("workers/out/" + std::to_string(n), smoke ? 2 : 100, RunWorkers, n, true,
+             Sharing::kSa);
+    Register("workers/in/" + std::to_string(n), smoke ? 2 : 100, RunWorkers, n, false,
+             Sharing::kSa);
   }
+  Register("workers/apart/out/2", smoke ? 2 : 100, RunWorkers, 2u, true, Sharing::kNothing);
+  Register("workers/apart/in/2", smoke ? 2 : 100, RunWorkers, 2u, false, Sharing::kNothing);
   for (const uint32_t n : {1u, 2u}) {
     for (const OpenedBy by : {OpenedBy::kPacketOffload, OpenedBy::kCryptoOffload, OpenedBy::kCpu}) {
       Register("inner_rss/" + std::string(Name(by)) + "/" + std::to_string(n), smoke ? 2 : 400,

@@ -1,6 +1,7 @@
 #include "workers_rows.h"
 
 #include <atomic>
+#include <memory>
 #include <thread>
 
 #include "overlap.h"
@@ -16,8 +17,14 @@ constexpr uint32_t kFlows = 64;    // of each worker
 constexpr uint32_t kSize = 64;
 constexpr uint32_t kNumberAt = 14 + 20 + 8;  // of the packet number, in the payload
 
+// Where a worker takes its packets from: a queue of a host.
+struct Place {
+  ScaleHost* host = nullptr;
+  uint32_t queue = 0;
+};
+
 // Lets all workers process their batches at the same time.
-void RunRound(ScaleHost* host, std::vector<Windows>* windows) {
+void RunRound(const std::vector<Place>& places, std::vector<Windows>* windows) {
   const auto workers = static_cast<uint32_t>(windows->size());
   std::atomic<uint32_t> ready{0};
   std::vector<std::thread> threads;
@@ -27,7 +34,7 @@ void RunRound(ScaleHost* host, std::vector<Windows>* windows) {
       while (ready.load(std::memory_order_relaxed) < workers) std::this_thread::yield();
       for (uint32_t i = 0; i < kBatches; ++i) {
         const uint64_t begin = Tsc();
-        host->Turn(w);
+        places[w].host->Turn(places[w].queue);
         (*windows)[w].push_back({begin, Tsc()});
       }
     });
@@ -64,14 +71,14 @@ class TwoHosts {
       }
     }
   }
-  void Seal(std::vector<Windows>* windows) { RunRound(&a_, windows); }
   void CarryOver() {
     for (uint32_t w = 0; w < workers_; ++w) {
       PacketFifo& sent = a_.wire.queue[w].sent;
       for (; !sent.empty(); sent.pop_front()) b_.wire.queue[w].arriving.push_back(sent.front());
     }
   }
-  void Open(std::vector<Windows>* windows) { RunRound(&b_, windows); }
+  ScaleHost* sealing() { return &a_; }
+  ScaleHost* opening() { return &b_; }
   // nullptr, or the error.
   const char* Check() {
     const char* wrong = nullptr;
@@ -106,18 +113,28 @@ class TwoHosts {
 
 }  // namespace
 
-void RunWorkers(benchmark::State& state, uint32_t workers, bool out) {
-  TwoHosts hosts(workers);
+void RunWorkers(benchmark::State& state, uint32_t workers, bool out, Sharing sharing) {
+  const bool apart = sharing == Sharing::kNothing;
+  std::vector<std::unique_ptr<TwoHosts>> hosts;
+  std::vector<Place> seal;
+  std::vector<Place> open;
+  for (uint32_t w = 0; w < workers; ++w) {
+    if (w == 0 || apart) hosts.push_back(std::make_unique<TwoHosts>(apart ? 1 : workers));
+    seal.push_back({hosts.back()->sealing(), apart ? 0 : w});
+    open.push_back({hosts.back()->opening(), apart ? 0 : w});
+  }
   std::vector<std::vector<double>> per_packet(workers);
   std::vector<std::vector<double>> whenever(workers);
   for (auto _ : state) {
     std::vector<Windows> sealing(workers);
     std::vector<Windows> opening(workers);
-    hosts.Feed();
-    hosts.Seal(&sealing);
-    hosts.CarryOver();
-    hosts.Open(&opening);
-    if (const char* wrong = hosts.Check()) state.SkipWithError(wrong);
+    for (const auto& host : hosts) host->Feed();
+    RunRound(seal, &sealing);
+    for (const auto& host : hosts) host->CarryOver();
+    RunRound(open, &opening);
+    for (const auto& host : hosts) {
+      if (const char* wrong = host->Check()) state.SkipWithError(wrong);
+    }
     const std::vector<Windows>& windows = out ? sealing : opening;
     state.SetIterationTime(static_cast<double>(windows[0].back().end - windows[0].front().begin) /
                            TscPerSecond());
