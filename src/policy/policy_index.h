@@ -60,7 +60,8 @@ class PolicyIndex {
   void Remove(Policy* policy);
 
  private:
-  // Copy of the policy fields that look-ups compare, stored in a group or a table.
+  // Copy of the policy fields that look-ups compare, stored in a group or a table. FewPolicies::Set
+  // has the same fields.
   struct Rule {
     IpAddress daddr;  // cut to its prefix, like saddr
     IpAddress saddr;

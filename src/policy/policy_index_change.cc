@@ -292,7 +292,7 @@ void PolicyIndex::LeaveFew(Policy* policy) {
   SetFew(next);
 }
 
-// Walks the whole index, which is rare: many policies have become few.
+// Walks the whole index: many policies have become few, or one of exactly kMost was replaced.
 std::vector<Policy*> PolicyIndex::PoliciesOfV4() const {
   std::vector<Policy*> found;
   const auto add = [&found](const Rule& rule) {

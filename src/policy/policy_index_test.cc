@@ -339,6 +339,36 @@ TEST_P(MomentsTest, NoneWithoutEitherForAReader) {
   EXPECT_EQ(missed.load(), 0u);
 }
 
+// Nor is its direction taken for one without policies while it loses or gets its tunnel.
+TEST(MomentsOfATunnelTest, DirectionIsNeverIdleForAReader) {
+  Quiescence quiescence;
+  Quiescence::Reader* reader = quiescence.AddReader();
+  Spd spd(&quiescence);
+  PolicySpec spec = MakePolicy(PolicyDirection::kForward, "10.1.0.0/16", "10.2.0.0/16");
+  spec.if_id = 7;
+  std::shared_ptr<Policy> policy = spd.Insert(spec, 0);
+  std::atomic<bool> stop{false};
+  std::atomic<uint64_t> looked{0};
+  std::atomic<uint64_t> idle{0};
+  std::thread worker([&] {
+    reader->Online();
+    while (!stop.load()) {
+      if (spd.Idle(PolicyDirection::kForward)) idle.fetch_add(1);
+      looked.fetch_add(1);
+      reader->Quiescent();
+    }
+    reader->Offline();
+  });
+  while (looked.load() == 0) std::this_thread::yield();
+  for (uint32_t i = 0; i < 20'000; ++i) {
+    policy = spd.SetUnmet(policy, i % 2 == 0);
+    if (i % 16 == 0) quiescence.Collect();
+  }
+  stop = true;
+  worker.join();
+  EXPECT_EQ(idle.load(), 0u);
+}
+
 // With no others they are few, with 30 many; with 15 they are both in turns.
 INSTANTIATE_TEST_SUITE_P(Others, MomentsTest, testing::Values(0, 15, 30));
 

@@ -103,9 +103,9 @@ void Spd::Lookup(PolicyDirection direction, std::span<const FlowKey* const> flow
                  std::span<PolicyMatch> matches) const {
   const Table& of_main = TableOf(direction, PolicyType::kMain);
   const PolicyIndex& main = of_main.met.all;
+  const uint32_t before = version();
   const bool only_main =
       TableOf(direction, PolicyType::kSub).size() == 0 && of_main.unmet.all.size() == 0;
-  const uint32_t before = version();
   for (std::size_t from = 0; only_main && from < flows.size(); from += PolicyIndex::kBatch) {
     const std::size_t n = std::min(PolicyIndex::kBatch, flows.size() - from);
     std::array<Policy*, PolicyIndex::kBatch> found;

@@ -51,11 +51,15 @@ class Spd {
   // --- Workers ---
   // True if no policy is installed and every default is "allow", so that no look-up is needed.
   bool Idle() const { return idle_.load(std::memory_order_acquire); }
-  // Same for one direction.
+  // Same for one direction. False while a policy moves from one table to another, when both may
+  // look empty.
   bool Idle(PolicyDirection direction) const {
-    return TableOf(direction, PolicyType::kMain).size() == 0 &&
-           TableOf(direction, PolicyType::kSub).size() == 0 &&
-           DefaultAction(direction) == PolicyAction::kAllow;
+    const uint32_t before = version();
+    const bool idle = TableOf(direction, PolicyType::kMain).size() == 0 &&
+                      TableOf(direction, PolicyType::kSub).size() == 0 &&
+                      DefaultAction(direction) == PolicyAction::kAllow;
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return idle && version() == before;
   }
   // No match: the default action applies. A block of either type blocks.
   PolicyMatch Lookup(PolicyDirection direction, const FlowKey& flow, int32_t ifindex) const;
