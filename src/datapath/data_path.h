@@ -144,11 +144,12 @@ class DataPath {
     for (auto& bell : bells) bell->Ring();  // held packets may now have an SA
   }
 
-  // Control raises it when an SA gets its first next hop: packets of tunnels may wait for it.
+  // Control raises it when an SA gets its first next hop: packets of tunnels and of inside
+  // interfaces may wait for it.
   uint64_t next_hops() const { return next_hops_.load(std::memory_order_acquire); }
   void BumpNextHops() {
     next_hops_.fetch_add(1, std::memory_order_acq_rel);
-    if (tunnels.empty()) return;
+    if (tunnels.empty() && inside.empty()) return;
     for (auto& bell : bells) bell->Ring();
   }
 

@@ -78,10 +78,11 @@ class HoldQueue {
   // dropped.
   bool IsLastRetry(uint64_t policy_number) const;
   uint32_t size() const { return size_; }
-  // The latest time for the next call of Retry(); nullopt if nothing waits. Bounds a worker's
-  // sleep.
-  std::optional<uint64_t> NextDueMs() const {
-    return size_ == 0 ? std::nullopt : std::optional(next_due_ms_);
+  // The latest time for the next call of Retry(), 0 if `generation` changed since the last one;
+  // nullopt if nothing waits. Bounds a worker's sleep.
+  std::optional<uint64_t> NextDueMs(uint64_t generation) const {
+    if (size_ == 0) return std::nullopt;
+    return generation == generation_ ? next_due_ms_ : 0;
   }
 
  private:

@@ -1,6 +1,7 @@
 #include "datapath/outbound_admission.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "datapath/flow_decision.h"
@@ -40,10 +41,13 @@ void OutboundAdmission::RunTimers() {
   RetryHeld(&hold_, generation);
 }
 
+// A change after RunTimers and before the bell was armed rang nobody.
 std::optional<uint64_t> OutboundAdmission::NextTimerMs() const {
+  const uint64_t generation = ctx_->path->generation();
+  const std::array waits = {hold_.NextDueMs(generation), back_.NextDueMs(generation),
+                            for_hop_.NextDueMs(ctx_->path->next_hops())};
   std::optional<uint64_t> first;
-  for (const HoldQueue* queue : {&hold_, &back_, &for_hop_}) {
-    const auto due = queue->NextDueMs();
+  for (const auto& due : waits) {
     if (due.has_value()) first = std::min(first.value_or(*due), *due);
   }
   return first;
