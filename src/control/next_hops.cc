@@ -75,8 +75,7 @@ void NextHops::Follow(const Sa& sa, uint64_t now) {
   }
   destination->Add(sa.outbound());
   NotifySa(destination->neighbour, sa.outbound());
-  if (!is_new) return;
-  new_.push_back(destination->id);
+  if (is_new) new_.push_back(destination->id);
   // One that continues another SA (MIGRATE) has packets on their way.
   const bool in_use = sa.lifetime().usage().packets != 0;
   if (in_use || new_.size() >= kMostNew) AskNew(now);

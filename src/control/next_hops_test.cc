@@ -107,6 +107,10 @@ TEST_F(NextHopsTest, NewFarEndOfAnSaInUseIsAskedAtOnce) {
   const auto used = AddUnanswered(Peer(2), /*packets=*/1);
   EXPECT_EQ(HopOf(*used), kFirst);
   EXPECT_FALSE(hops_.HasNew());
+  const auto first = AddUnanswered(Peer(3));
+  const auto second = AddUnanswered(Peer(3), /*packets=*/1);
+  EXPECT_EQ(HopOf(*second), kFirst) << "also if an idle SA came before it";
+  EXPECT_EQ(HopOf(*first), kFirst);
 }
 
 TEST_F(NextHopsTest, NewFarEndIsAskedInTheNextTurnAtTheLatest) {

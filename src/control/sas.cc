@@ -384,7 +384,10 @@ void Sas::FollowNextHop(const Sa& sa) {
       outbound != nullptr && (outbound->mode != SaMode::kTransport || spec.encap.has_value() ||
                               (spec.if_id | spec.mark_mask) != 0);
   if (needed && parts_.next_hops != nullptr) {
-    parts_.next_hops->Follow(sa, parts_.clock->MonotonicNs());
+    const uint64_t now = parts_.clock->MonotonicNs();
+    parts_.next_hops->Follow(sa, now);
+    // Packets may wait for an SA that was asked for.
+    if (parts_.larval->AcquireInProgress(spec)) parts_.next_hops->AskNew(now);
   }
 }
 
