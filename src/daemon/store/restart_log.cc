@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <numeric>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -121,8 +122,9 @@ Result<std::vector<LostSa>> RestartLog::Open(XfrmControl* control, MissingFile m
 // As Rewrite leaves it. Then a start or an end does without writing all of it again.
 bool RestartLog::SaysNoMoreThanNeeded(std::size_t sas) const {
   constexpr std::size_t kFirst = 3;  // format, serial, defaults
-  return file_.is_open() && damage_.empty() && !behind_ &&
-         records_ == kFirst + control_->ListPolicies().size() + sas;
+  const auto by_direction = control_->GetSpdInfo().count;
+  const auto policies = std::accumulate(by_direction.begin(), by_direction.end(), std::size_t{0});
+  return file_.is_open() && damage_.empty() && !behind_ && records_ == kFirst + policies + sas;
 }
 
 void RestartLog::Read(MissingFile missing, RecordScan* scan) {
@@ -384,12 +386,22 @@ void RestartLog::Tick() {
   if (!status && file_.is_open()) rewrite_at_ = file_.size() + kRewriteBytes;
 }
 
+// Those that Rewrite would write.
+std::size_t RestartLog::SasToKeep() const {
+  const auto sas = control_->ListSas();
+  return static_cast<std::size_t>(std::count_if(sas.begin(), sas.end(), [this](const auto& sa) {
+    return control_->Inspect(*sa).state != SaState::kLarval;
+  }));
+}
+
 void RestartLog::Stop(Next next) {
   if (!open_) return;
-  const bool is_as_needed = lost_.empty() && SaysNoMoreThanNeeded(control_->GetSadInfo().count);
+  // After an error nobody knows what the file's end says.
+  const bool is_as_needed = lost_.empty() && error_.empty() && SaysNoMoreThanNeeded(SasToKeep());
   lost_.clear();
   Status last = is_as_needed ? Guard() : Rewrite();
-  if (last && is_as_needed && next == Next::kNobody) last = file_.Sync();
+  // What the disk did not take in one place, it may take in another.
+  if (last && is_as_needed && next == Next::kNobody && !file_.Sync()) last = Rewrite();
   if (!last) Log(LogLevel::kWarning, "restart file: " + last.error().message);
   open_ = false;
 }

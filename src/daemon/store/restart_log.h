@@ -54,7 +54,8 @@ class RestartLog final : public ChangeJournal {
 
   explicit RestartLog(std::string path) : path_(std::move(path)) {}
 
-  // Restores the policies of the file into `control` and rewrites the file. Returns the lost SAs.
+  // Restores the policies of the file into `control`, and rewrites the file if it says more than is
+  // needed. Returns the lost SAs.
   // REQUIRES: no packet passes yet. Errc::kBusy: another cygnetd writes the file.
   Result<std::vector<LostSa>> Open(XfrmControl* control, MissingFile missing);
 
@@ -87,6 +88,7 @@ class RestartLog final : public ChangeJournal {
 
   void Read(MissingFile missing, RecordScan* scan);
   bool SaysNoMoreThanNeeded(std::size_t sas) const;
+  std::size_t SasToKeep() const;
   void Restrict();
   void SayWhatCameBack() const;
   Status Rewrite();

@@ -508,6 +508,41 @@ TEST_F(RestartLogTest, AnEndWritesAnewOnlyWhatHasMoreThanNeeded) {
   EXPECT_THAT(Life(path_).lost, IsEmpty());
 }
 
+TEST_F(RestartLogTest, AnEndWritesAnewWhatAnErrorMayHaveCut) {
+  ino_t begun = 0;
+  const auto file = [this] {
+    struct stat info {};
+    EXPECT_EQ(stat(path_.c_str(), &info), 0);
+    return info.st_ino;
+  };
+  {
+    Life life(path_);
+    EXPECT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+    begun = file();
+    {
+      const test::FileSizeLimit full(FileBytes().size());
+      EXPECT_FALSE(life.control.AddPolicy(PolicyTo("10.3.0.0"), {}));
+    }
+    life.log.Stop();
+  }
+  EXPECT_NE(file(), begun);
+  Life after(path_);
+  EXPECT_EQ(after.log.damage(), "");
+  EXPECT_THAT(after.control.policies, SizeIs(1));
+}
+
+TEST_F(RestartLogTest, AnEndDoesNotTakeALarvalSaForOneThatIsWritten) {
+  Life life(path_);
+  EXPECT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+  EXPECT_TRUE(life.control.AllocateSpi({.spec = SaOf(0), .min = 0x100, .max = 0x100}));
+  struct stat before {};
+  struct stat after {};
+  EXPECT_EQ(stat(path_.c_str(), &before), 0);
+  life.log.Stop();
+  EXPECT_EQ(stat(path_.c_str(), &after), 0);
+  EXPECT_EQ(after.st_ino, before.st_ino);
+}
+
 TEST_F(RestartLogTest, LostSasEndWithAFlushAndAnOrderlyStop) {
   for (const bool flush : {true, false}) {
     {

@@ -254,7 +254,8 @@ Status StateMemory::Rewrite(uint32_t slot, const StateRecord& record) {
 bool StateMemory::Finish(uint32_t slot, const ExactNumbers& exact, bool in_store,
                          const StateProgress& progress) {
   Slot& to = At(slot);
-  if (to.state.load(std::memory_order_relaxed) != kComplete || !IsWhole(to)) return false;
+  const bool complete = to.state.load(std::memory_order_relaxed) == kComplete;
+  if (!complete || to.version != kSlotVersion || !IsWhole(to)) return false;
   to.state.store(kIncomplete, std::memory_order_release);
   SetNumbers(&to, exact, in_store);
   to.checksum = Checksum(to);
