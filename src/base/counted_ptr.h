@@ -14,7 +14,7 @@ namespace cygnet {
 // A member `owner_count` of the object, which begins without an owner. Any thread.
 class OwnerCount {
  public:
-  OwnerCount() = default;
+  OwnerCount() {}  // NOLINT: not defaulted, for a const member without an initializer
   OwnerCount(const OwnerCount&) = delete;
   OwnerCount& operator=(const OwnerCount&) = delete;
   void Add() const { count_.fetch_add(1, std::memory_order_relaxed); }

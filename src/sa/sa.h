@@ -227,9 +227,11 @@ using ConstSaPtr = CountedPtr<const Sa>;
 static_assert(sizeof(Lifetime) + 8 == kCacheLine && sizeof(Sa) == 4 * kCacheLine);
 static_assert(2 * sizeof(void*) + offsetof(SaSpec, mark_value) == kCacheLine);
 
-template <typename... Args>
-SaPtr MakeSharedSa(Args&&... args) {
-  return SaPtr(new Sa(std::forward<Args>(args)...));
+inline SaPtr MakeSharedSa(SaSpec spec, uint64_t now, uint64_t iv_mask) {
+  return SaPtr(new Sa(std::move(spec), now, iv_mask));
+}
+inline SaPtr MakeSharedSa(SaSpec spec, uint64_t now, Sa::Larval larval) {
+  return SaPtr(new Sa(std::move(spec), now, larval));
 }
 
 // True if the SA may carry outgoing (incoming) packets: decided by XFRMA_SA_DIR, otherwise by the
