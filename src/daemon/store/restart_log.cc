@@ -4,13 +4,11 @@
 
 #include <algorithm>
 #include <numeric>
-#include <span>
 #include <string_view>
 #include <utility>
 #include <variant>
 
 #include "base/log.h"
-#include "base/text_file.h"
 #include "daemon/store/restart_replay.h"
 #include "xfrm/event_message.h"
 #include "xfrm/info_message.h"
@@ -127,53 +125,6 @@ bool RestartLog::SaysNoMoreThanNeeded(std::size_t sas) const {
   return file_.is_open() && damage_.empty() && !behind_ && records_ == kFirst + policies + sas;
 }
 
-void RestartLog::Read(MissingFile missing, RecordScan* scan) {
-  const auto text = ReadOwnFile(path_);
-  if (!text) {
-    const std::string told = anchor_.Judge(nullptr);
-    if (text.error().code != Errc::kNoEntry) {
-      damage_ = text.error().message;
-    } else if (!told.empty()) {
-      damage_ = path_ + ": " + told;
-    } else if (missing == MissingFile::kIsDamage) {
-      damage_ = path_ + ": it is missing, but interfaces of an earlier daemon exist";
-    }
-    return;
-  }
-  RestartReplay replay(control_);
-  std::size_t records = 0;
-  std::string refused;
-  bool was_damaged = false;
-  *scan = RecordFile::Scan(
-      {reinterpret_cast<const uint8_t*>(text->data()), text->size()},
-      [&](uint32_t type, std::span<const uint8_t> payload) {
-        const std::string_view words(reinterpret_cast<const char*>(payload.data()), payload.size());
-        Status taken;
-        if (records++ == 0) {
-          if (type != kFormat || words != kFormatName) taken = MakeError(Errc::kInvalid);
-        } else if (type == kDamaged) {
-          was_damaged = true;
-          damage_ = words;
-        } else if (type == kSettled) {
-          was_damaged = false;
-        } else if (type != kSerial) {
-          taken = type == kMessage ? replay.Take(payload) : MakeError(Errc::kInvalid);
-        }
-        if (!taken && refused.empty()) {
-          refused = "record " + std::to_string(records) + " cannot be understood " +
-                    taken.error().message;
-        }
-      });
-  if (scan->whole && records == 0) refused = "it is empty";
-  if (scan->whole && refused.empty()) refused = anchor_.Judge(scan);
-  if (!was_damaged) damage_.clear();
-  if (!refused.empty()) scan->whole = false;
-  if (!scan->whole) damage_ = path_ + ": " + (refused.empty() ? scan->damage : refused);
-  lost_ = replay.TakeLost();
-  if (replay.has_defaults()) remembered_ = control_->GetDefaults();
-  cut_ = !scan->whole;
-}
-
 // Nothing passes in clear until a client or the operator settles the state. The unreadable part may
 // have deleted a policy that allows clear traffic, or have added one in front of it that blocks.
 void RestartLog::Restrict() {
@@ -206,6 +157,15 @@ void RestartLog::SayWhatCameBack() const {
 
 // --- Writing ---
 
+// Larval states end with the process.
+template <typename Fn>
+void RestartLog::ForEachSaToKeep(Fn fn) const {
+  for (const auto& sa : control_->ListSas()) {
+    const SaView view = control_->Inspect(*sa);
+    if (view.state != SaState::kLarval) fn(view);
+  }
+}
+
 // Writes the current state. REQUIRES: no change is in progress. Lost SAs stay in the file, because
 // the daemon may end again before any client is notified of them.
 Status RestartLog::Rewrite() {
@@ -232,10 +192,7 @@ Status RestartLog::Rewrite() {
                    [](const PolicyView& a, const PolicyView& b) { return a.place < b.place; });
   for (const PolicyView& policy : policies) add(encoder.Policy(policy));
   for (const auto& [key, sa] : lost_) add(sa.expiry);
-  for (const auto& sa : control_->ListSas()) {
-    const SaView view = control_->Inspect(*sa);
-    if (view.state != SaState::kLarval) add(xfrm::EncodeSaExpired(view, false));
-  }
+  ForEachSaToKeep([&](const SaView& view) { add(xfrm::EncodeSaExpired(view, false)); });
   const std::size_t records = image.records();
   const Status replaced = Replace(std::move(image));
   error_ = replaced ? std::string() : replaced.error().message;
@@ -386,18 +343,12 @@ void RestartLog::Tick() {
   if (!status && file_.is_open()) rewrite_at_ = file_.size() + kRewriteBytes;
 }
 
-// Those that Rewrite would write.
-std::size_t RestartLog::SasToKeep() const {
-  const auto sas = control_->ListSas();
-  return static_cast<std::size_t>(std::count_if(sas.begin(), sas.end(), [this](const auto& sa) {
-    return control_->Inspect(*sa).state != SaState::kLarval;
-  }));
-}
-
 void RestartLog::Stop(Next next) {
   if (!open_) return;
   // After an error nobody knows what the file's end says.
-  const bool is_as_needed = lost_.empty() && error_.empty() && SaysNoMoreThanNeeded(SasToKeep());
+  std::size_t sas = 0;
+  ForEachSaToKeep([&](const SaView&) { ++sas; });
+  const bool is_as_needed = lost_.empty() && error_.empty() && SaysNoMoreThanNeeded(sas);
   lost_.clear();
   Status last = is_as_needed ? Guard() : Rewrite();
   // What the disk did not take in one place, it may take in another.

@@ -88,7 +88,8 @@ class RestartLog final : public ChangeJournal {
 
   void Read(MissingFile missing, RecordScan* scan);
   bool SaysNoMoreThanNeeded(std::size_t sas) const;
-  std::size_t SasToKeep() const;
+  template <typename Fn>
+  void ForEachSaToKeep(Fn fn) const;  // fn(const SaView&)
   void Restrict();
   void SayWhatCameBack() const;
   Status Rewrite();
