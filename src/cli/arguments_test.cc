@@ -48,6 +48,8 @@ TEST(ArgumentsTest, MakesRequests) {
       {{"why", "10.2.0.1", "proto", "udp", "sport", "5", "dport", "80", "dev", "red", "src",
         "10.1.0.1"},
        R"({"command":"why","dst":"10.2.0.1","proto":17,"sport":5,"dport":80,"dev":"red","src":"10.1.0.1"})"},
+      {{"why", "10.2.0.1", "proto", "gre", "key", "5"},
+       R"({"command":"why","dst":"10.2.0.1","proto":47,"key":5})"},
       {{"m", "ex", "fd02::1", "src", "fd01::1", "proto", "tcp", "dport", "80"},
        R"({"command":"mtu","dst":"fd02::1","src":"fd01::1","proto":6,"dport":80})"},
       {{"mtu", "explain", "10.2.0.1", "proto", "99"},

@@ -125,6 +125,11 @@ constexpr Keyword kSport = {.word = "sport",
                             .field = "sport",
                             .help = "source port",
                             .max = 65'535};
+constexpr Keyword kKey = {.word = "key",
+                          .kind = Kind::kNumber,
+                          .value = "KEY",
+                          .field = "key",
+                          .help = "of a GRE packet; only with proto gre"};
 constexpr Keyword kIif = {.word = "iif",
                           .kind = Kind::kText,
                           .value = "NAME",
@@ -161,6 +166,7 @@ constexpr Keyword kMtuKeywords[] = {
      .help = "destination port",
      .max = 65'535},
     kSport,
+    kKey,
     kIif,
     kMark,
 };
@@ -183,6 +189,7 @@ constexpr Keyword kWhyKeywords[] = {
     kMtuKeywords[2],
     kSport,
     kMtuKeywords[3],
+    kKey,
     {.word = "dev",
      .kind = Kind::kDevice,
      .value = "NAME",

@@ -11,9 +11,10 @@
 namespace cygnet {
 namespace {
 
+// The halves of GRE's key count as ports.
 bool HasPorts(uint8_t proto) {
   return proto == kProtoTcp || proto == kProtoUdp || proto == kProtoSctp || proto == kProtoDccp ||
-         proto == kProtoUdpLite;
+         proto == kProtoUdpLite || proto == kProtoGre;
 }
 // Type and code take the places of ports.
 bool HasType(uint8_t proto) {
@@ -146,7 +147,11 @@ std::vector<uint16_t> OpenFields::Values(const Axis& axis, uint8_t proto, uint16
 std::string OpenFields::NameOf(const FlowKey& flow) const {
   std::vector<std::string> words;
   if (proto_.chosen.count(flow.proto) != 0) words.push_back("proto " + ProtocolName(flow.proto));
-  const bool ports = HasPorts(flow.proto) || HasType(flow.proto);
+  if (flow.proto == kProtoGre &&
+      (sport_.chosen.count(flow.sport) != 0 || dport_.chosen.count(flow.dport) != 0)) {
+    words.push_back("key " + std::to_string(uint32_t{flow.sport} << 16 | flow.dport));
+  }
+  const bool ports = (HasPorts(flow.proto) && flow.proto != kProtoGre) || HasType(flow.proto);
   if (ports && sport_.chosen.count(flow.sport) != 0) {
     words.push_back("sport " + std::to_string(flow.sport));
   }
@@ -197,7 +202,9 @@ OpenFields::Found OpenFields::Compare(const Decide& decide) const {
   if (proto_.open && (by_proto || (!by_sport && !by_dport))) found.fields.emplace_back("proto");
   if (by_sport) found.fields.emplace_back("sport");
   if (by_dport) found.fields.emplace_back("dport");
-  found.text = Text("It depends on ", Listed(found.fields), ", which the question leaves open:");
+  const bool key = !proto_.open && flow_.proto == kProtoGre;
+  const std::string fields = key ? "key" : Listed(found.fields);
+  found.text = Text("It depends on ", fields, ", which the question leaves open:");
   for (std::size_t i = 0; i < std::min(grid.outcomes.size(), kMostTold); ++i) {
     const Grid::Outcome& outcome = grid.outcomes[i];
     const std::string with = NameOf(outcome.example);
@@ -205,7 +212,7 @@ OpenFields::Found OpenFields::Compare(const Decide& decide) const {
                        outcome.effect.text);
   }
   if (grid.outcomes.size() > kMostTold) found.text += "; and so on";
-  found.text += Text(". Pass ", Listed(found.fields), ".");
+  found.text += Text(". Pass ", fields, ".");
   return found;
 }
 

@@ -32,6 +32,10 @@ DropReason StateOf(const Sa& sa) {
 // The flow of an answer, as it is after the SAs have opened it.
 FlowKey Why::AnswerTo(const Case& of, const FlowKey& flow) const {
   FlowKey back = flow.Reversed();
+  if (flow.proto == kProtoGre) {  // the key is the same in both directions
+    back.sport = flow.sport;
+    back.dport = flow.dport;
+  }
   if (flow.proto == kProtoIcmp || flow.proto == kProtoIcmpv6) {
     back.sport = AnswerType(flow.proto, flow.sport);
     back.dport = flow.dport;

@@ -15,6 +15,21 @@ bool HasPorts(uint8_t proto) {
          proto == kProtoUdpLite;
 }
 
+// The key of a GRE header; 0: it has none, or it is of a kind that the kernel does not look into
+// (__skb_flow_dissect_gre: routing, versions above 1, a version 1 that is not PPTP's, RFC 2637).
+uint32_t GreKey(std::span<const uint8_t> gre) {
+  constexpr uint16_t kChecksum = 0x8000, kRouting = 0x4000, kKey = 0x2000, kVersion = 0x7;
+  constexpr uint16_t kPpp = 0x880b;
+  if (gre.size() < 4) return 0;
+  const uint16_t flags = LoadBe16(gre.data());
+  const uint16_t version = flags & kVersion;
+  const std::size_t at = (flags & kChecksum) != 0 ? 8 : 4;
+  if ((flags & kKey) == 0 || (flags & kRouting) != 0 || gre.size() < at + 4) return 0;
+  if (version > 1 || (version == 1 && LoadBe16(gre.data() + 2) != kPpp)) return 0;
+  const uint32_t key = LoadBe32(gre.data() + at);
+  return version == 0 ? key : key & 0xffff;  // PPTP: above it is the length
+}
+
 // Selector ports of the upper-layer header (same rules as the kernel's xfrm flow decoding).
 void ReadPorts(std::span<const uint8_t> upper, FlowKey* flow) {
   if (HasPorts(flow->proto) && upper.size() >= 4) {
@@ -25,6 +40,10 @@ void ReadPorts(std::span<const uint8_t> upper, FlowKey* flow) {
     flow->dport = upper[1];
   } else if (flow->proto == kProtoMobility && upper.size() >= 3) {
     flow->sport = upper[2];
+  } else if (flow->proto == kProtoGre) {
+    const uint32_t key = GreKey(upper);
+    flow->sport = static_cast<uint16_t>(key >> 16);
+    flow->dport = static_cast<uint16_t>(key);
   }
 }
 

@@ -18,8 +18,8 @@ namespace cygnet {
 struct FlowKey {
   IpAddress saddr;
   IpAddress daddr;
-  uint16_t sport = 0;  // host order; ICMP: the type; later fragments: 0
-  uint16_t dport = 0;  // host order; ICMP: the code
+  uint16_t sport = 0;  // host order; ICMP: the type; GRE: key, upper half; later fragments: 0
+  uint16_t dport = 0;  // host order; ICMP: the code; GRE: key, lower half
   IpFamily family = IpFamily::kUnspec;
   uint8_t proto = 0;
   uint8_t zero = 0;  // no padding, so that the object can be compared as words

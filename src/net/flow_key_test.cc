@@ -45,6 +45,33 @@ TEST(ParseIpv4Test, OptionsAreSteppedOver) {
   }
 }
 
+// As __skb_flow_dissect_gre of the kernel reads it; the halves of the key take the places of ports.
+TEST(ParseIpv4Test, KeyOfGreIsReadAsTheKernelReadsIt) {
+  constexpr uint32_t kKey = 0x00070009;
+  const struct {
+    const char* what;
+    Bytes gre;
+    uint32_t key;
+  } cases[] = {
+      {"key", {0x20, 0, 8, 0, 0, 7, 0, 9}, kKey},
+      {"key after a checksum", {0xa0, 0, 8, 0, 1, 2, 3, 4, 0, 7, 0, 9}, kKey},
+      {"key before a sequence number", {0x30, 0, 8, 0, 0, 7, 0, 9, 0, 0, 0, 1}, kKey},
+      {"no key", {0x00, 0, 8, 0, 0, 7, 0, 9}, 0},
+      {"routing", {0x60, 0, 8, 0, 0, 7, 0, 9, 0, 7, 0, 9}, 0},
+      {"PPTP: length and call id", {0x20, 1, 0x88, 0x0b, 0, 7, 0, 9}, 9},
+      {"version 1, not PPTP", {0x20, 1, 8, 0, 0, 7, 0, 9}, 0},
+      {"version 2", {0x20, 2, 8, 0, 0, 7, 0, 9}, 0},
+      {"cut in the key", {0x20, 0, 8, 0, 0, 7, 0}, 0},
+      {"cut in the key after a checksum", {0xa0, 0, 8, 0, 1, 2, 3, 4, 0, 7}, 0},
+      {"cut before the flags end", {0x20}, 0},
+  };
+  for (const auto& c : cases) {
+    const auto v = ParseIpPacket(test::IpPacket({.proto = kProtoGre}, c.gre));
+    ASSERT_TRUE(v.has_value()) << c.what;
+    EXPECT_EQ(uint32_t{v->flow.sport} << 16 | v->flow.dport, c.key) << c.what;
+  }
+}
+
 TEST(ParseIpv4Test, HeaderLengthBelowFiveWordsIsRefused) {
   for (uint8_t words = 0; words < 5; ++words) {
     Bytes ip = test::Udp({}, 1, 2, Pattern(40));

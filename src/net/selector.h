@@ -51,7 +51,7 @@ struct Selector {
   }
 };
 
-// "src 10.1.0.0/16 dst 10.2.0.0/16 proto tcp dport 80", in iproute2's style.
+// "src 10.1.0.0/16 dst 10.2.0.0/16 proto 6 dport 80", in iproute2's style; with a mask "80/65520".
 std::string ToString(const Selector& selector);
 
 // Selects exactly this flow: whole addresses, whole ports (kernel: xfrm_init_tempsel).

@@ -82,6 +82,17 @@ TEST(SelectorTest, TextIsThatOfIproute2) {
   s.dport = 80;
   s.dport_mask = 0xffff;
   EXPECT_EQ(ToString(s), "src 10.1.0.0/16 dst 10.2.0.0/24 proto 6 dport 80");
+  s.dport_mask = 0xfff0;
+  EXPECT_EQ(ToString(s), "src 10.1.0.0/16 dst 10.2.0.0/24 proto 6 dport 80/65520");
+}
+
+TEST(SelectorTest, TextOfGreNamesItsKey) {
+  Selector s = test::MakeSelector("10.1.0.0/16", "10.2.0.0/24", 47);
+  s.sport = 1;
+  s.dport = 5;
+  s.sport_mask = 0xffff;
+  s.dport_mask = 0xffff;
+  EXPECT_EQ(ToString(s), "src 10.1.0.0/16 dst 10.2.0.0/24 proto 47 key 65541");
 }
 
 // Used as an SA's selector.

@@ -6,8 +6,8 @@
 //                       | "capture" | "statistics" | "cluster" | "monitor", …}
 //            sa: [show_keys] bool, [brief] bool (ToBriefJson), [spi] "0x1000" or number, [dst],
 //            [src] address, [reqid] number
-//            mtu: dst, [src] address, [proto], [sport], [dport] number, [iif] interface that it
-//            comes in by, [mark] number, [any_source] bool: src stands for a network
+//            mtu: dst, [src] address, [proto], [sport], [dport], [key] number, [iif] interface that
+//            it comes in by, [mark] number, [any_source] bool: src stands for a network
 //            dev: [name], [brief] bool: without held, key_log, driver_view and statistics
 //            statistics: ifindex of a device's host-side interface: for the preload library, which
 //            answers `ethtool -S`; an item for each: name, value

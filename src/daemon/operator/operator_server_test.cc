@@ -185,8 +185,14 @@ TEST_F(OperatorServerTest, ExplainsAPacketAndRecordsNoOrder) {
   EXPECT_EQ(control_.last_why_query.packet.dport, 6);
   EXPECT_EQ(control_.last_why_query.dev, "red");
   EXPECT_EQ(OrderOf(request), "");
+  Ask(fd, R"({"command":"why","dst":"10.2.0.1","proto":47,"key":65541})");
+  EXPECT_EQ(control_.last_why_query.packet.sport, 1) << "the halves of GRE's key";
+  EXPECT_EQ(control_.last_why_query.packet.dport, 5);
   constexpr std::pair<const char*, const char*> kWrong[] = {
       {R"({"command":"why"})", "dst: missing"},
+      {R"({"command":"why","dst":"10.2.0.1","proto":17,"key":5})", "key: only with protocol 47"},
+      {R"({"command":"why","dst":"10.2.0.1","key":5})", "key: only with protocol 47"},
+      {R"({"command":"why","dst":"10.2.0.1","proto":47,"sport":1,"key":5})", "key: not with sport"},
       {R"({"command":"why","dst":"10.2.0.1","sport":65536})", "sport: must be at most 65535"},
       {R"({"command":"why","dst":"10.2.0.1","dev":7})", "dev: must be a string"},
       {R"({"command":"why","dst":"10.2.0.1","size":1})", "unknown field"},

@@ -14,6 +14,7 @@
 #include "control/boundary.h"
 #include "daemon/operator/list_reply.h"
 #include "daemon/operator/report_json.h"
+#include "net/ip_protocol.h"
 
 namespace cygnet {
 namespace {
@@ -156,18 +157,25 @@ std::optional<T> SmallNumber(const RequestReader& request, const char* field) {
 MtuQuery PacketOf(const RequestReader& request) {
   const auto dst = request.Address("dst");
   if (!dst) throw RequestError{"dst: missing"};
-  return {.dst = *dst,
-          .src = request.Address("src"),
-          .proto = SmallNumber<uint8_t>(request, "proto"),
-          .dport = SmallNumber<uint16_t>(request, "dport"),
-          .sport = SmallNumber<uint16_t>(request, "sport"),
-          .iif = request.Text("iif").value_or(""),
-          .mark = request.Number("mark").value_or(0)};
+  MtuQuery query{.dst = *dst,
+                 .src = request.Address("src"),
+                 .proto = SmallNumber<uint8_t>(request, "proto"),
+                 .dport = SmallNumber<uint16_t>(request, "dport"),
+                 .sport = SmallNumber<uint16_t>(request, "sport"),
+                 .iif = request.Text("iif").value_or(""),
+                 .mark = request.Number("mark").value_or(0)};
+  if (const std::optional<uint32_t> key = request.Number("key")) {
+    if (query.proto != kProtoGre) throw RequestError{"key: only with protocol 47 (gre)"};
+    if (query.sport || query.dport) throw RequestError{"key: not with sport or dport"};
+    query.sport = static_cast<uint16_t>(*key >> 16);
+    query.dport = static_cast<uint16_t>(*key);
+  }
+  return query;
 }
 
 std::unique_ptr<OperatorReply> MakeMtuReply(const OperatorControl& control,
                                             const RequestReader& request) {
-  request.AllowOnly({"dst", "src", "proto", "sport", "dport", "iif", "mark", "any_source"});
+  request.AllowOnly({"dst", "src", "proto", "sport", "dport", "key", "iif", "mark", "any_source"});
   MtuQuery query = PacketOf(request);
   query.any_source = request.Flag("any_source");
   auto report = control.ExplainMtu(query);
@@ -188,7 +196,7 @@ std::unique_ptr<OperatorReply> MakeOneItemReply(Report report) {
 
 std::unique_ptr<OperatorReply> MakeWhyReply(const OperatorControl& control,
                                             const RequestReader& request) {
-  request.AllowOnly({"dst", "src", "proto", "sport", "dport", "dev", "iif", "mark"});
+  request.AllowOnly({"dst", "src", "proto", "sport", "dport", "key", "dev", "iif", "mark"});
   auto report =
       control.ExplainWhy({.packet = PacketOf(request), .dev = request.Text("dev").value_or("")});
   if (!report) throw RequestError{report.error().message};
