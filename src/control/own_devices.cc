@@ -33,7 +33,12 @@ int32_t OwnDevices::Under(int32_t ifindex) const {
 }
 
 Status OwnDevices::RefuseForeignInterface(const Selector& selector) const {
-  if (selector.ifindex == 0 || NumberOf(selector.ifindex).has_value()) return {};
+  if (selector.ifindex == 0 || Exactly(selector.ifindex).has_value()) return {};
+  if (Under(selector.ifindex) != 0) {
+    return MakeError(Errc::kNotSupported,
+                     "The selector names an interface over one of Cygnet's, which cannot tell its "
+                     "packets from others: name Cygnet's own interface");
+  }
   return MakeError(Errc::kNotSupported,
                    "The selector names an interface that is not one of Cygnet's");
 }

@@ -52,8 +52,12 @@ TEST_F(OwnDevicesTest, KernelIsAskedOnceASecond) {
 TEST_F(OwnDevicesTest, SelectorMayNameOnlyThem) {
   Selector selector;
   EXPECT_TRUE(devices_.RefuseForeignInterface(selector)) << "it names none";
-  selector.ifindex = kVlan;
+  selector.ifindex = kNic1;
   EXPECT_TRUE(devices_.RefuseForeignInterface(selector));
+  selector.ifindex = kVlan;  // the data path sees nic1, whatever is stacked on it
+  EXPECT_EQ(devices_.RefuseForeignInterface(selector).error().code, Errc::kNotSupported);
+  EXPECT_NE(devices_.RefuseForeignInterface(selector).error().message.find("over one of Cygnet's"),
+            std::string::npos);
   selector.ifindex = kForeign;
   EXPECT_EQ(devices_.RefuseForeignInterface(selector).error().code, Errc::kNotSupported);
 }
