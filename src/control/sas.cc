@@ -211,8 +211,7 @@ Status Sas::Restore(RestoredSa from) {
   CYGNET_RETURN_IF_ERROR(Place(sa, Source::kProcessBefore));
   Link(sa);
   if (parts_.next_hops != nullptr) parts_.next_hops->AskNew(parts_.clock->MonotonicNs());
-  CheckTimes(sa,
-             parts_.clock->WallSeconds());  // before its first packet, however often this starts
+  CheckKeptTimes(sa);  // before its first packet, however often this starts
   path_.BumpGeneration();
   return {};
 }
@@ -311,37 +310,6 @@ void Sas::Remove(const SaPtr& sa) {
   // Last: until the store knows what was accepted, the kept memory does.
   if (parts_.keeper != nullptr) parts_.keeper->Forget(*keep);
   path_.BumpGeneration();
-}
-
-// --- Lifetimes ---
-
-void Sas::ExpireHard(const SaPtr& sa, const RequestOrigin& origin) {
-  parts_.announcer->Note(SaExpired{sa, true});
-  parts_.announcer->Notify(SaExpired{sa, true}, origin);
-  Remove(sa);
-}
-
-void Sas::ExpireSoft(const SaPtr& sa, const RequestOrigin& origin) {
-  if (sa->state() == SaState::kValid) sa->set_state(SaState::kDying);
-  path_.BumpGeneration();
-  parts_.announcer->Notify(SaExpired{sa, false}, origin);
-}
-
-void Sas::CheckTimes(const SaPtr& sa, uint64_t now) {
-  const LifetimeLimits limits = sa->lifetime().limits();
-  const LifetimeUsage usage = sa->lifetime().usage();
-  const auto reached = [now](uint64_t since, uint64_t limit) {
-    return limit != 0 && since != 0 && now >= since + limit;
-  };
-  if (reached(usage.add_time, limits.hard_add_seconds) ||
-      reached(usage.use_time, limits.hard_use_seconds)) {
-    ExpireHard(sa);
-  } else if (!sa->lifetime().soft_time_signalled() && sa->state() == SaState::kValid &&
-             (reached(usage.add_time, limits.soft_add_seconds) ||
-              reached(usage.use_time, limits.soft_use_seconds))) {
-    sa->lifetime().SetSoftTimeSignalled(true);
-    ExpireSoft(sa);
-  }
 }
 
 void Sas::OnNumbersLow(const Sa& sa) {

@@ -112,6 +112,7 @@ class Sas {
   void UpdateValid(Sa* sa, const SaSpec& spec);
   Result<SaPtr> IntoTunnel(const SaPtr& sa, uint32_t if_id);
   void FollowNextHop(const Sa& sa);
+  void CheckKeptTimes(const SaPtr& sa);
 
   const Parts parts_;
   DataPath& path_;

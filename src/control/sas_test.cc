@@ -107,6 +107,33 @@ TEST_F(SasTest, ExpiryByTimeIsSoftOnceThenHard) {
   EXPECT_EQ(path_.sad.size(), 0u);
 }
 
+TEST_F(SasTest, ClockSetForwardLeavesTimeToReplaceTheSa) {
+  const auto by_add = Add({.spi = 1, .limits = {.soft_add_seconds = 10, .hard_add_seconds = 20}});
+  const auto hard_only = Add({.spi = 2, .limits = {.hard_add_seconds = 20}});
+  recorder_.Take();
+  const uint64_t later = clock_.WallSeconds() + 7'200;
+  sas_.CheckTimes(by_add, later);
+  EXPECT_EQ(recorder_.Take(), Events{"sa-expired soft"});
+  sas_.CheckTimes(hard_only, later);
+  EXPECT_EQ(recorder_.Take(), Events{"sa-expired hard"}) << "it has no soft limit";
+  sas_.CheckTimes(by_add, later + 9);
+  EXPECT_EQ(recorder_.Take(), Events{});
+  sas_.CheckTimes(by_add, later + 10);
+  EXPECT_EQ(recorder_.Take(), Events{"sa-expired hard"});
+}
+
+TEST_F(SasTest, ClockSetForwardLeavesTimeByUseToo) {
+  const auto sa = Add({.limits = {.soft_use_seconds = 10, .hard_use_seconds = 15}});
+  const uint64_t start = clock_.WallSeconds();
+  sa->lifetime().AddUsage(1, 100, start);
+  recorder_.Take();
+  sas_.CheckTimes(sa, start + 7'200);
+  EXPECT_EQ(recorder_.Take(), Events{"sa-expired soft"});
+  EXPECT_EQ(sa->lifetime().usage().bytes, 100u);
+  sas_.CheckTimes(sa, start + 7'205);
+  EXPECT_EQ(recorder_.Take(), Events{"sa-expired hard"});
+}
+
 TEST_F(SasTest, FlushTakesLarvalStatesToo) {
   ASSERT_NE(Reserve(0x500), nullptr);
   ASSERT_NE(Add({.spi = 0x100}), nullptr);
