@@ -28,8 +28,14 @@ class AddressUpdatesTest : public testing::Test {
 
   test::FakeClock clock_;
   DataPath path_{1};
+  void OwnLocal(const std::string& prefix) {
+    const AddressPrefix network = *ParsePrefix(prefix);
+    updates_.AddLocal({&network, 1});
+  }
+
   int readings_ = 0;
   std::vector<HostAddress> present_{On(1, "192.0.2.1")};
+  std::optional<std::vector<AddressPrefix>> local_{std::in_place};
   std::function<void()> waiting_events_ = [] {};
   AddressUpdates updates_{&path_,
                           &clock_,
@@ -38,6 +44,7 @@ class AddressUpdatesTest : public testing::Test {
                              if (present_.empty()) return std::nullopt;
                              return present_;
                            },
+                           .read_local = [this]() { return local_; },
                            .take_events = [this] { waiting_events_(); }}};
 };
 
@@ -105,11 +112,48 @@ TEST_F(AddressUpdatesTest, ARequestKnowsWhatWasSetBeforeIt) {
   EXPECT_EQ(readings_, 2) << "a request does not wait for the limit";
 }
 
+TEST_F(AddressUpdatesTest, WhatRoutesDeliverToTheHostIsItsOwn) {
+  Change(On(1, "192.0.2.1"), true);
+  for (const char* prefix : {"192.0.2.255", "10.77.0.0/24", "2001:db8::"}) OwnLocal(prefix);
+  for (const char* own : {"192.0.2.1", "192.0.2.255", "10.77.0.9", "2001:db8::"}) {
+    EXPECT_TRUE(PathKnows(own)) << own;
+  }
+  for (const char* other : {"192.0.2.254", "10.77.1.0", "2001:db8::1"}) {
+    EXPECT_FALSE(PathKnows(other)) << other;
+  }
+  EXPECT_EQ(path_.host_addresses().all().size(), 1u) << "they are not addresses of interfaces";
+  EXPECT_EQ(readings_, 0);
+}
+
+TEST_F(AddressUpdatesTest, AnAddressThatGoesHasTheRoutesReadAnew) {
+  Change(On(1, "192.0.2.1"), true);
+  OwnLocal("192.0.2.255");
+  Change(On(1, "192.0.2.1"), false);
+  present_ = {On(1, "10.1.0.1")};
+  updates_.ReadIfDue();
+  EXPECT_EQ(readings_, 1);
+  EXPECT_FALSE(PathKnows("192.0.2.255"));
+}
+
+TEST_F(AddressUpdatesTest, RoutesThatCannotBeReadStay) {
+  OwnLocal("10.77.0.0/24");
+  local_.reset();
+  updates_.OnLost();
+  updates_.ReadIfDue();
+  EXPECT_TRUE(PathKnows("10.77.0.9"));
+  local_.emplace();
+  clock_.monotonic_ns += 50'000'000;
+  updates_.ReadIfDue();
+  EXPECT_FALSE(PathKnows("10.77.0.9"));
+}
+
 TEST_F(AddressUpdatesTest, SameAddressesLeaveFlowCachesValid) {
   Change(On(1, "192.0.2.1"), true);
   const uint64_t generation = path_.generation();
   Change(On(1, "192.0.2.1"), true);
   Change(On(2, "192.0.2.1"), true);
+  OwnLocal("192.0.2.1");  // the route of the address itself
+  local_ = {*ParsePrefix("192.0.2.1")};
   updates_.OnLost();
   updates_.CatchUp();
   EXPECT_EQ(path_.generation(), generation);

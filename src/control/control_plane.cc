@@ -142,6 +142,7 @@ AddressUpdates::Host ControlPlane::AddressesOf(HostNetwork* network) {
     return {.read = [] { return std::vector<HostAddress>{}; }};
   }
   return {.read = [network] { return network->Addresses(); },
+          .read_local = [network] { return network->LocalDestinations(); },
           .take_events = [this, network] { TakeAllChanges(network); }};
 }
 
@@ -275,7 +276,8 @@ void ControlPlane::TakeAllChanges(HostNetwork* network) {
 void ControlPlane::OnHostNetworkChange(const NetworkChanges& changes) {
   if (next_hops_ == nullptr) return;
   addresses_.Apply(changes.addresses);  // first: packets for a new one may already be here
-  if (changes.lost) addresses_.OnLost();
+  addresses_.AddLocal(changes.local);
+  if (changes.lost || changes.local_gone) addresses_.OnLost();
   addresses_.ReadIfDue();
   const uint64_t now_ns = params_.clock->MonotonicNs();
   for (const NeighbourChange& change : changes.neighbours) next_hops_->OnNeighbour(change, now_ns);

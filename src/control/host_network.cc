@@ -73,7 +73,9 @@ std::optional<HostAddress> ReadHostAddress(const nlmsghdr* m) {
   return address;
 }
 
-void AddChange(const nlmsghdr* m, NetworkChanges* changes) {
+}  // namespace
+
+void HostNetwork::AddChange(const nlmsghdr* m, NetworkChanges* changes) const {
   switch (m->nlmsg_type) {
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH:
@@ -86,22 +88,26 @@ void AddChange(const nlmsghdr* m, NetworkChanges* changes) {
             {.address = *address, .present = m->nlmsg_type == RTM_NEWADDR});
       }
       break;
+    case RTM_NEWLINK:
+    case RTM_DELLINK:
+      // The kernel removes routes of an interface that goes down without an event for each.
+      changes->local_gone = true;
+      changes->routes |= events_of_ == NetworkEvents::kForwarding;
+      break;
     default:
-      changes->routes = true;
+      AddRouteChange(m, changes);
   }
 }
-
-}  // namespace
 
 void HostNetwork::Closer::operator()(mnl_socket* s) const { mnl_socket_close(s); }
 
 HostNetwork::~HostNetwork() = default;
 
 Result<std::unique_ptr<HostNetwork>> HostNetwork::Create(NetworkEvents events) {
-  std::unique_ptr<HostNetwork> network(new HostNetwork);
+  std::unique_ptr<HostNetwork> network(new HostNetwork(events));
   network->requests_.reset(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC));
   network->events_.reset(mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  const unsigned groups = RTMGRP_NEIGH | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
+  const unsigned groups = RTMGRP_NEIGH | RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR |
                           RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
   if (network->requests_ == nullptr || network->events_ == nullptr ||
       mnl_socket_bind(network->requests_.get(), 0, MNL_SOCKET_AUTOPID) != 0 ||
@@ -109,7 +115,7 @@ Result<std::unique_ptr<HostNetwork>> HostNetwork::Create(NetworkEvents events) {
     return ErrnoError("open NETLINK_ROUTE");
   }
   if (events == NetworkEvents::kForwarding) {
-    for (int group : {RTNLGRP_LINK, RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV4_NETCONF,
+    for (int group : {RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV4_NETCONF,
                       RTNLGRP_IPV6_NETCONF, RTNLGRP_NEXTHOP}) {
       if (mnl_socket_setsockopt(network->events_.get(), NETLINK_ADD_MEMBERSHIP, &group,
                                 sizeof(group)) != 0) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -63,14 +64,16 @@ struct AddressChange {
 // What changed since the last call.
 struct NetworkChanges {
   std::vector<AddressChange> addresses;  // in their order
+  std::vector<AddressPrefix> local;      // of LocalDestinations, new or told again
+  bool local_gone = false;               // LocalDestinations may have fewer, or those of a new VRF
   bool routes = false;
   bool lost = false;  // the kernel dropped events: anything may have changed
   bool more = false;  // others may wait
   std::vector<NeighbourChange> neighbours;
 };
 
-// What TakeChanges hears of. kForwarding: also of interfaces, routing rules, next hop objects and
-// forwarding settings, which all count as changes of routes.
+// What TakeChanges hears of. kForwarding: also of routing rules, next hop objects and forwarding
+// settings, which count as changes of routes, as those of interfaces do then.
 enum class NetworkEvents : uint8_t { kNextHops, kForwarding };
 
 // Control thread.
@@ -89,6 +92,10 @@ class HostNetwork {
   static bool InterfaceExists(int32_t ifindex);
   // nullopt: the kernel did not answer.
   std::optional<std::vector<HostAddress>> Addresses();
+  // What routes of type local, broadcast and anycast deliver to this host, in the local table and
+  // those of VRFs. Tables that only a routing rule reaches are left out: what they say depends on
+  // more than the destination. nullopt: the kernel did not answer.
+  std::optional<std::vector<AddressPrefix>> LocalDestinations();
   // nullopt: unreachable, or this host itself.
   // `mark`: of the packet, for the host's routing rules.
   std::optional<EgressRoute> LookupRoute(const IpAddress& daddr, IpFamily family,
@@ -117,7 +124,9 @@ class HostNetwork {
   void Probe(int32_t ifindex, const IpAddress& neighbour, IpFamily family);
 
  private:
-  HostNetwork() = default;
+  explicit HostNetwork(NetworkEvents events) : events_of_(events) {}
+  void AddChange(const nlmsghdr* message, NetworkChanges* changes) const;
+  void AddRouteChange(const nlmsghdr* message, NetworkChanges* changes) const;
   std::optional<EgressRoute> AskRoute(nlmsghdr* request, const IpAddress& daddr, IpFamily family);
   Status SetGroup(int32_t ifindex, uint32_t group);
   Status DeleteGroup(uint32_t group);
@@ -127,6 +136,8 @@ class HostNetwork {
   };
   std::unique_ptr<mnl_socket, Closer> requests_;
   std::unique_ptr<mnl_socket, Closer> events_;
+  const NetworkEvents events_of_;
+  std::set<uint32_t> local_tables_;  // as LocalDestinations read them
   uint32_t sequence_ = 1;
 };
 

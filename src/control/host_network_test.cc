@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <functional>
 #include <thread>
@@ -61,7 +62,9 @@ TEST(HostNetworkTest, AddressesOfEventsAreThoseOfTheList) {
     ASSERT_TRUE(network) << network.error().message;
     DataPath path(1);
     SystemClock clock;
-    AddressUpdates updates(&path, &clock, {.read = [&] { return (*network)->Addresses(); }});
+    AddressUpdates updates(&path, &clock,
+                           {.read = [&] { return (*network)->Addresses(); },
+                            .read_local = [&] { return (*network)->LocalDestinations(); }});
     updates.OnLost();
     updates.ReadIfDue();
     const auto knows = [&](const char* text) {
@@ -71,7 +74,11 @@ TEST(HostNetworkTest, AddressesOfEventsAreThoseOfTheList) {
     EXPECT_TRUE(knows("192.0.2.1"));
     const auto run = [&](const char* command) {
       EXPECT_TRUE(Shell(command)) << command;
-      updates.Apply((*network)->TakeChanges().addresses);
+      const NetworkChanges changes = (*network)->TakeChanges();
+      updates.Apply(changes.addresses);
+      updates.AddLocal(changes.local);
+      if (changes.local_gone) updates.OnLost();
+      updates.CatchUp();
     };
     run("ip addr add 10.9.9.1 peer 10.9.9.2 dev d0; ip addr add 10.9.9.1/16 dev d0;"
         "ip addr add 2001:db8::1/64 dev d0 nodad; ip addr add 2001:db8::5 peer 2001:db8::6 dev d0 "
@@ -92,6 +99,72 @@ TEST(HostNetworkTest, AddressesOfEventsAreThoseOfTheList) {
     while (path.quiescence.Collect() != 0) continue;
   });
   if (!made) GTEST_SKIP() << "no network namespaces here";
+}
+
+// The kernel delivers more to a host than the addresses of its interfaces.
+TEST(HostNetworkTest, WhatRoutesDeliverIsTheHostsOwn) {
+  const bool made = InNetwork([] {
+    auto network = HostNetwork::Create();
+    ASSERT_TRUE(network) << network.error().message;
+    DataPath path(1);
+    SystemClock clock;
+    AddressUpdates updates(&path, &clock,
+                           {.read = [&] { return (*network)->Addresses(); },
+                            .read_local = [&] { return (*network)->LocalDestinations(); }});
+    updates.OnLost();
+    updates.ReadIfDue();
+    const auto knows = [&](const char* text) {
+      const auto address = ParseAddress(text);
+      return path.host_addresses().Contains(address->address, address->family);
+    };
+    const auto run = [&](const char* command) {
+      EXPECT_TRUE(Shell(command)) << command;
+      const NetworkChanges changes = (*network)->TakeChanges();
+      updates.Apply(changes.addresses);
+      updates.AddLocal(changes.local);
+      if (changes.local_gone) updates.OnLost();
+      updates.CatchUp();
+    };
+    EXPECT_TRUE(knows("192.0.2.255")) << "read at the start";
+    run("ip link set lo up; ip addr add 10.77.0.1/24 dev lo; ip route add local 198.51.100.0/24 "
+        "dev "
+        "lo; ip -6 route add local 2001:db8:5::/48 dev lo");
+    for (const char* own : {"10.77.0.9", "198.51.100.7", "2001:db8:5::7", "127.0.0.9"}) {
+      EXPECT_TRUE(knows(own)) << own;
+    }
+    run("ip route add local 203.0.113.0/24 dev lo table 100; ip route add 10.5.0.0/16 dev d0; "
+        "ip route add blackhole 10.6.0.0/16");
+    for (const char* other : {"203.0.113.7", "10.5.0.1", "10.6.0.1", "192.0.2.254"}) {
+      EXPECT_FALSE(knows(other)) << other;
+    }
+    run("ip route del local 198.51.100.0/24 dev lo; ip -6 route del local 2001:db8:5::/48 dev lo");
+    EXPECT_FALSE(knows("198.51.100.7"));
+    EXPECT_FALSE(knows("2001:db8:5::7"));
+    run("ip link set d0 down");  // the kernel removes the route of the broadcast without an event
+    EXPECT_FALSE(knows("192.0.2.255"));
+    EXPECT_TRUE(knows("192.0.2.1"));
+    run("ip link set d0 up");
+    EXPECT_TRUE(knows("192.0.2.255"));
+    run("sysctl -qw net.ipv6.conf.all.forwarding=1; ip addr add 2001:db8:1::1/64 dev d0 nodad");
+    EXPECT_TRUE(knows("2001:db8:1::")) << "anycast of the routers of the subnet";
+    while (path.quiescence.Collect() != 0) continue;
+  });
+  if (!made) GTEST_SKIP() << "no network namespaces here";
+}
+
+TEST(HostNetworkTest, WhatRoutesOfVrfsDeliverIsTheHostsOwn) {
+  bool vrf = false;
+  const bool made = InNetwork([&] {
+    vrf = Shell("ip link add red type vrf table 77 2>/dev/null");
+    if (!vrf) return;
+    ASSERT_TRUE(Shell("ip link set red up; ip link set d0 master red"));
+    auto network = HostNetwork::Create();
+    ASSERT_TRUE(network) << network.error().message;
+    const auto local = (*network)->LocalDestinations();
+    ASSERT_TRUE(local.has_value());
+    EXPECT_EQ(std::count(local->begin(), local->end(), *ParsePrefix("192.0.2.255")), 1);
+  });
+  if (!made || !vrf) GTEST_SKIP() << "no network namespaces or no VRFs here";
 }
 
 }  // namespace

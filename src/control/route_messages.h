@@ -38,17 +38,25 @@ void ForEachAttr(const nlmsghdr* message, std::size_t fixed, Fn fn) {
   }
 }
 
+// Calls fn(attribute) for each attribute inside `nest`.
+template <typename Fn>
+void ForEachNested(const nlattr* nest, Fn fn) {
+  const auto* attr = static_cast<const nlattr*>(mnl_attr_get_payload(nest));
+  const char* end = reinterpret_cast<const char*>(attr) + mnl_attr_get_payload_len(nest);
+  while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
+    fn(attr);
+    attr = mnl_attr_next(attr);
+  }
+}
+
 // 0: the route has none.
 inline uint32_t MtuIn(const nlattr* metrics) {
   uint32_t mtu = 0;
-  const auto* attr = static_cast<const nlattr*>(mnl_attr_get_payload(metrics));
-  const char* end = reinterpret_cast<const char*>(attr) + mnl_attr_get_payload_len(metrics);
-  while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
+  ForEachNested(metrics, [&mtu](const nlattr* attr) {
     if (mnl_attr_get_type(attr) == RTAX_MTU && mnl_attr_get_payload_len(attr) >= sizeof(mtu)) {
       mtu = mnl_attr_get_u32(attr);
     }
-    attr = mnl_attr_next(attr);
-  }
+  });
   return mtu;
 }
 

@@ -14,6 +14,7 @@
 #include "base/random.h"
 #include "base/spsc_ring.h"
 #include "crypto/engine_set.h"
+#include "datapath/host_addresses.h"
 #include "datapath/inside.h"
 #include "datapath/shared_reassembler.h"
 #include "datapath/tunnels.h"
@@ -63,30 +64,6 @@ struct DataPathEvent {
                      // header; kShortQuote: of the quoted packet
   uint32_t mtu = 0;  // kShortQuote: from the ICMP message
   std::optional<uint32_t> cpu{};  // kAcquire: that the packet was on
-};
-
-// Addresses of the host itself, to distinguish "in" from "forward". Immutable; replaced as a whole.
-class HostAddresses {
- public:
-  HostAddresses() = default;
-  explicit HostAddresses(std::vector<ParsedAddress> addresses) : addresses_(std::move(addresses)) {}
-  bool Contains(const IpAddress& a, IpFamily family) const {
-    for (const ParsedAddress& own : addresses_) {
-      if (own.family == family && own.address == a) return true;
-    }
-    return IsMulticastOrBroadcast(a, family);
-  }
-  const std::vector<ParsedAddress>& all() const { return addresses_; }
-  bool AreTheSame(const std::vector<ParsedAddress>& others) const {
-    const auto same = [](const ParsedAddress& a, const ParsedAddress& b) {
-      return a.family == b.family && a.address == b.address;
-    };
-    return std::is_permutation(addresses_.begin(), addresses_.end(), others.begin(), others.end(),
-                               same);
-  }
-
- private:
-  std::vector<ParsedAddress> addresses_;
 };
 
 // Jobs of engines for a worker, by engine number. Only that worker writes it.
@@ -157,10 +134,12 @@ class DataPath {
     return *host_addresses_.load(std::memory_order_acquire);
   }
   // No effect if the addresses are unchanged.
-  void SetHostAddresses(std::vector<ParsedAddress> addresses) {
-    if (host_addresses().AreTheSame(addresses)) return;
-    const HostAddresses* old = host_addresses_.exchange(new HostAddresses(std::move(addresses)),
-                                                        std::memory_order_acq_rel);
+  void SetHostAddresses(std::vector<ParsedAddress> addresses,
+                        std::vector<AddressPrefix> networks = {}) {
+    HostAddresses next(std::move(addresses), std::move(networks));
+    if (host_addresses().AreTheSame(next)) return;
+    const HostAddresses* old =
+        host_addresses_.exchange(new HostAddresses(std::move(next)), std::memory_order_acq_rel);
     quiescence.Retire([old] { delete old; });
     BumpGeneration();
   }
