@@ -75,6 +75,8 @@ void CheckClear(const IpPacketView& ip, std::span<const uint8_t> l3) {
   // A router refuses nothing that a host accepts.
   CYGNET_CHECK(HasRefusedOptions(ip, l3, Addressee::kHost) ||
                !HasRefusedOptions(ip, l3, Addressee::kOther));
+  // With segments left, a host refuses the packet.
+  CYGNET_CHECK(!FurtherWayOf(ip, l3).left || HasRefusedOptions(ip, l3, Addressee::kHost));
   const auto upper = l3.subspan(ip.header_length, ip.total_length - ip.header_length);
   CYGNET_CHECK(!IsIkeMessage(upper, 500) || upper.size() >= 36);
 }

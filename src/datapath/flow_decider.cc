@@ -2,6 +2,7 @@
 
 #include "datapath/always_passes.h"
 #include "datapath/flow_decision.h"
+#include "datapath/further_way.h"
 
 namespace cygnet {
 
@@ -15,6 +16,14 @@ const FlowDecision& FlowDecider::Outbound(uint8_t interface, const IpPacketView&
     fresh_ = {.action = FlowAction::kBypass};
     return fresh_;
   }
+  const FlowDecision& decision = OutboundFlow(interface, ip);
+  if (PassesFurther(*path_, ip, l3, ifindex, decision)) return decision;
+  fresh_ = {.action = FlowAction::kDrop, .reason = DropReason::kOutPolicyBlock};
+  return fresh_;
+}
+
+const FlowDecision& FlowDecider::OutboundFlow(uint8_t interface, const IpPacketView& ip) {
+  const int32_t ifindex = path_->interfaces[interface].ifindex;
   const uint64_t generation = path_->generation();
   const uint64_t tag = OutboundTag(interface, ip);
   if (const FlowDecision* known = cache_.Find(ip.flow, tag, generation)) return *known;

@@ -67,6 +67,7 @@ class FlowDecider {
   FlowCache* cache() { return &cache_; }
 
  private:
+  const FlowDecision& OutboundFlow(uint8_t interface, const IpPacketView& ip);
   const FlowDecision& DecideFresh(uint8_t interface, const FlowKey& flow,
                                   std::span<const Sa* const> secpath);
 

@@ -180,9 +180,18 @@ DropReason InboundPipeline::UseSa(Sa* sa, InboundItem* item) {
   return reason;
 }
 
+// A source route would lead the packet past policy, which looks at its destination address.
+bool InboundPipeline::HasOptionsToRefuse(const InboundItem& item) const {
+  const FlowKey& flow = item.view.flow;
+  const bool own = ctx_->path->host_addresses().Contains(flow.daddr, flow.family);
+  return HasRefusedOptions(item.view, item.packet->l3(),
+                           own ? Addressee::kHost : Addressee::kOther);
+}
+
 // Step 10 for a packet that came in clear: policy must allow it without an SA.
 DropReason InboundPipeline::CheckClearPacket(const InboundItem& item) {
   if (ctx_->path->PolicyIdle()) return DropReason::kNone;
+  if (item.view.has_options && HasOptionsToRefuse(item)) return DropReason::kInIpOptions;
   // Link messages must not be fragmented (RFC 6980).
   const bool passes = !(item.joined && item.view.flow.proto == kProtoIcmpv6) &&
                       AlwaysPasses(*ctx_->path, PolicyDirection::kIn,
@@ -324,15 +333,12 @@ void InboundPipeline::DecapsulateAndCheck(InboundSa* sa, InboundItem* item) {
 // Checks a whole packet that an SA opened.
 DropReason InboundPipeline::CheckOpened(InboundItem* item) {
   const IpPacketView& ip = item->view;
-  const std::span<const uint8_t> l3 = item->packet->l3();
-  const auto own = [&] {
-    return ctx_->path->host_addresses().Contains(ip.flow.daddr, ip.flow.family);
-  };
-  if (ip.has_options && HasRefusedOptions(ip, l3, own() ? Addressee::kHost : Addressee::kOther)) {
-    return DropReason::kInIpOptions;
+  if (ip.has_options && HasOptionsToRefuse(*item)) return DropReason::kInIpOptions;
+  item->esp = ClassifyWirePacket(ip, item->packet->l3(), ctx_->path->encap_ports());
+  if (item->esp.kind == WireKind::kEspTooShort &&
+      ctx_->path->host_addresses().Contains(ip.flow.daddr, ip.flow.family)) {
+    return DropReason::kInTooShort;
   }
-  item->esp = ClassifyWirePacket(ip, l3, ctx_->path->encap_ports());
-  if (item->esp.kind == WireKind::kEspTooShort && own()) return DropReason::kInTooShort;
   if (item->esp.kind == WireKind::kEsp) {
     Sa* sa = LookupSa(ctx_->path->sad, *item);
     if (sa != nullptr || IsForThisHost(*item)) {

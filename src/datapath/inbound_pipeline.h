@@ -96,6 +96,7 @@ class InboundPipeline {
                         const InboundItem& item);
   static void DescribeOpened(const InboundSa& sa, InboundItem* item);
   DropReason CheckClearPacket(const InboundItem& item);
+  bool HasOptionsToRefuse(const InboundItem& item) const;
   void LearnFromIcmp(const InboundItem& item);
   void ReportShortQuote(const InboundItem& item, const OuterError& error);
   void RetryEarly();

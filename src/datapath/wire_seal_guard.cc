@@ -4,6 +4,7 @@
 
 #include "datapath/always_passes.h"
 #include "datapath/flow_decision.h"
+#include "datapath/further_way.h"
 #include "datapath/seal_proof.h"
 #include "net/frame.h"
 
@@ -104,7 +105,12 @@ DropReason WireSealGuard::JudgeClear(Queue* queue, const Packet& packet) const {
   if (AlwaysPasses(*path_, PolicyDirection::kOut, path_->interfaces[interface_].ifindex, ip, l3)) {
     return DropReason::kNone;
   }
-  return AskPolicy(queue, packet, ip);
+  const DropReason reason = AskPolicy(queue, packet, ip);
+  if (reason != DropReason::kNone || !ip.has_options) return reason;
+  const FlowDecision clear{.action = FlowAction::kBypass};
+  return PassesFurther(*path_, ip, l3, path_->interfaces[interface_].ifindex, clear)
+             ? DropReason::kNone
+             : DropReason::kOutGuard;
 }
 
 DropReason WireSealGuard::AskPolicy(Queue* queue, const Packet& packet,

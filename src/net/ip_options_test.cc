@@ -48,6 +48,61 @@ IpFields V6(uint8_t first, const Bytes& headers) {
   return {.src = "fd01::1", .dst = "fd02::1", .options = headers, .first_header = first};
 }
 
+// Two addresses, …:1 and …:2.
+Bytes Routing(uint8_t type, uint8_t left, std::size_t addresses = 2) {
+  Bytes header = {17, static_cast<uint8_t>(2 * addresses), type, left, 0, 0, 0, 0};
+  for (uint8_t i = 1; i <= addresses; ++i) {
+    Bytes address(16, 0);
+    address[0] = 0xfd;
+    address[15] = i;
+    header = header + address;
+  }
+  return header;
+}
+
+FurtherWay WayOf(const IpFields& f) {
+  const Bytes packet = test::IpPacket(f, test::Pattern(30));
+  const auto ip = ParseIpPacket(packet);
+  EXPECT_TRUE(ip.has_value());
+  return ip ? FurtherWayOf(*ip, packet) : FurtherWay{};
+}
+
+TEST(IpOptionsTest, RoutingHeaderShowsTheFinalDestination) {
+  EXPECT_FALSE(WayOf({}).left);
+  for (const uint8_t type : {uint8_t{0}, uint8_t{2}, uint8_t{4}}) {
+    const FurtherWay way = WayOf(V6(kProtoRouting, Routing(type, 1)));
+    EXPECT_TRUE(way.left);
+    EXPECT_EQ(way.final_one, test::Ip(type == 4 ? "fd00::1" : "fd00::2")) << int{type};
+    EXPECT_FALSE(WayOf(V6(kProtoRouting, Routing(type, 0))).left) << "it is there";
+  }
+  for (const uint8_t type : {uint8_t{1}, uint8_t{3}, uint8_t{253}}) {
+    const FurtherWay way = WayOf(V6(kProtoRouting, Routing(type, 1)));
+    EXPECT_TRUE(way.left);
+    EXPECT_EQ(way.final_one, std::nullopt) << int{type};
+  }
+  const FurtherWay none = WayOf(V6(kProtoRouting, Routing(4, 1, 0)));
+  EXPECT_TRUE(none.left && !none.final_one.has_value()) << "too short";
+  Bytes two = Routing(4, 1);
+  two[0] = kProtoRouting;
+  EXPECT_EQ(WayOf(V6(kProtoRouting, two + Routing(4, 1))).final_one, std::nullopt);
+}
+
+TEST(IpOptionsTest, SourceRouteShowsTheFinalDestination) {
+  for (const uint8_t kind : {uint8_t{131}, uint8_t{137}}) {
+    const Bytes route = {1, kind, 11, 4, 10, 0, 0, 1, 10, 0, 0, 2};
+    EXPECT_TRUE(WayOf({.options = route}).left);
+    EXPECT_EQ(WayOf({.options = route}).final_one, test::Ip("10.0.0.2"));
+    Bytes done = route;
+    done[3] = 12;
+    EXPECT_FALSE(WayOf({.options = done}).left) << "it is there";
+    const Bytes empty = {kind, 3, 4, 0};
+    EXPECT_FALSE(WayOf({.options = empty}).left);
+    const Bytes odd = {kind, 4, 4, 9};
+    EXPECT_TRUE(WayOf({.options = odd}).left && !WayOf({.options = odd}).final_one.has_value());
+  }
+  EXPECT_FALSE(WayOf({.options = {148, 4, 0, 0}}).left);
+}
+
 TEST(IpOptionsTest, RoutingHeadersOfIpv6AreForTheHostToRefuse) {
   const Bytes left = {17, 2, 0, 1, 0, 0, 0, 0};
   for (uint8_t type = 0; type < 6; ++type) {

@@ -41,7 +41,7 @@ constexpr DropReasonInfo kInfo[] = {
     {"in-placement-blocked", "no engine or device may do the SA's cryptography",
      "XfrmInStateInvalid"},
     {"in-ether-type", "neither IP nor ARP, and its ether type is not listed", ""},
-    {"in-ip-options", "opened packet has a source route or malformed options", ""},
+    {"in-ip-options", "packet has a source route or malformed options", ""},
     {"in-hand-over", "its number belongs to the device that the SA moves to or from",
      "XfrmInStateProtoError"},
     {"in-device-fragment",

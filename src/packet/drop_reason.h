@@ -44,7 +44,7 @@ enum class DropReason : uint8_t {
   kInRequired,          // the SA must be on a device, and no device opened it
   kInBlocked,           // no engine or device is allowed (trust, FIPS, a required device)
   kInEtherType,         // neither IP nor well-formed ARP, and not a listed ether type
-  kInIpOptions,         // opened, with a source route or malformed options
+  kInIpOptions,         // with a source route or malformed options
   kInHandOver,          // its number belongs to the device that the SA moves to or from
   kInDeviceFragment,    // in fragments, and only its device, which opens whole packets, may open it
   kInNumberUnknown,     // a lost device or an earlier start may have accepted its number
