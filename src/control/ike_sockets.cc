@@ -64,9 +64,7 @@ void IkeSockets::Show(Port* port, std::optional<uint32_t> stranger) {
   Log(LogLevel::kWarning,
       name + ": the bypass is off for this port: a socket of uid " + std::to_string(*stranger) +
           " shares it with a socket of uid " + std::to_string(kRoot) +
-          ", and their packets cannot be told apart. Close that socket; or run "
-          "the IKE daemon under the shim, whose socket policies let only its packets pass, and set "
-          "ike_bypass = false");
+          ", and their packets cannot be told apart: close that socket");
 }
 
 }  // namespace cygnet

@@ -21,6 +21,32 @@ bool SameWish(const PolicySpec& a, const PolicySpec& b) {
          a.flags == b.flags && a.limits == b.limits;
 }
 
+bool ByPort(const HostSocket& a, const HostSocket& b) {
+  return a.ends.local_port < b.ends.local_port;
+}
+
+// A user other than root and the owner, of a socket whose packets cannot be told from the owner's.
+// `all`: of one protocol, by port.
+std::optional<uint32_t> StrangerTo(const HostSocket& own, const std::vector<HostSocket>& all) {
+  constexpr uint32_t kRoot = 0;
+  const auto [first, last] = std::equal_range(all.begin(), all.end(), own, ByPort);
+  const auto stranger = std::find_if(first, last, [&own](const HostSocket& other) {
+    return other.uid != own.uid && other.uid != kRoot;
+  });
+  return stranger == last ? std::nullopt : std::optional(stranger->uid);
+}
+
+void Show(const SocketEnds& ends, std::optional<uint32_t> stranger) {
+  const std::string port = "socket policies of port " + std::to_string(ends.local_port);
+  if (!stranger) {
+    Log(LogLevel::kInfo, port + ": no longer shared with another user");
+    return;
+  }
+  Log(LogLevel::kWarning,
+      port + ": those that allow are off while a socket of uid " + std::to_string(*stranger) +
+          " shares it, because their packets cannot be told apart: close that socket");
+}
+
 Error Refused(const std::string& why) {
   Log(LogLevel::kWarning, "socket policy refused: " + why);
   return MakeError(Errc::kNotSupported, why);
@@ -100,7 +126,9 @@ void SocketPolicyControl::Install(Socket* socket, std::size_t direction) {
   std::shared_ptr<const SocketPolicy>& installed = socket->installed[direction];
   const std::shared_ptr<const SocketPolicy> old = std::move(installed);
   installed = nullptr;
-  if (socket->ends && socket->policies[direction] != nullptr) {
+  const Policy* const wish = socket->policies[direction].get();
+  const bool off = wish != nullptr && socket->stranger && wish->spec.action == PolicyAction::kAllow;
+  if (socket->ends && wish != nullptr && !off) {
     installed = std::make_shared<const SocketPolicy>(
         SocketPolicy{.ends = *socket->ends, .policy = socket->policies[direction]});
     path_.socket_policies.Insert(installed.get());
@@ -109,9 +137,12 @@ void SocketPolicyControl::Install(Socket* socket, std::size_t direction) {
   if (old != nullptr || installed != nullptr) path_.BumpGeneration();
 }
 
-void SocketPolicyControl::Place(Socket* socket, const std::optional<SocketEnds>& ends) {
-  if (socket->ends == ends) return;
+void SocketPolicyControl::Place(Socket* socket, const std::optional<SocketEnds>& ends,
+                                std::optional<uint32_t> stranger) {
+  if (socket->ends == ends && socket->stranger == stranger) return;
+  if (ends && socket->stranger != stranger) Show(*ends, stranger);
   socket->ends = ends;
+  socket->stranger = stranger;
   for (const PolicyDirection direction : kDirections) Install(socket, At(direction));
 }
 
@@ -124,15 +155,27 @@ void SocketPolicyControl::RemoveAll() {
   while (!by_cookie_.empty()) Remove(by_cookie_.begin());
 }
 
+std::optional<std::vector<HostSocket>> SocketPolicyControl::AllOf(uint8_t proto,
+                                                                  uint16_t port) const {
+  std::vector<HostSocket> all;
+  for (const IpFamily family : {IpFamily::kV4, IpFamily::kV6}) {
+    const auto listed = sockets_->List(family, proto, port);
+    if (!listed) return std::nullopt;
+    all.insert(all.end(), listed->begin(), listed->end());
+  }
+  std::stable_sort(all.begin(), all.end(), ByPort);
+  return all;
+}
+
 // The owner reports that the socket has this port. True: the kernel confirms it.
 bool SocketPolicyControl::Look(Socket* socket, uint64_t cookie, uint16_t port) {
   if (port == 0) return false;
-  const auto all = sockets_->List(socket->family, socket->proto, port);
+  const auto all = AllOf(socket->proto, port);
   if (!all) return false;
   const auto found = std::find_if(all->begin(), all->end(),
                                   [&](const HostSocket& s) { return s.cookie == cookie; });
   if (found == all->end()) return false;
-  Place(socket, found->ends);
+  Place(socket, found->ends, StrangerTo(*found, *all));
   return true;
 }
 
@@ -140,21 +183,26 @@ bool SocketPolicyControl::Look(Socket* socket, uint64_t cookie, uint16_t port) {
 // socket that is not found has lost its port, and its policies have no effect. Its end is a
 // separate event.
 void SocketPolicyControl::LookAtAll(bool some_have_ended) {
-  std::set<std::pair<IpFamily, uint8_t>> kinds;
-  for (const auto& [cookie, socket] : by_cookie_) kinds.emplace(socket.family, socket.proto);
-  std::map<uint64_t, SocketEnds> found;
-  for (const auto& [family, proto] : kinds) {
-    const auto all = sockets_->List(family, proto, 0);
+  std::set<uint8_t> protos;
+  for (const auto& [cookie, socket] : by_cookie_) protos.insert(socket.proto);
+  struct Seen {
+    SocketEnds ends;
+    std::optional<uint32_t> stranger;
+  };
+  std::map<uint64_t, Seen> found;
+  for (const uint8_t proto : protos) {
+    const auto all = AllOf(proto, 0);
     if (!all) continue;
     for (const HostSocket& socket : *all) {
-      if (by_cookie_.contains(socket.cookie)) found.emplace(socket.cookie, socket.ends);
+      if (!by_cookie_.contains(socket.cookie)) continue;
+      found.try_emplace(socket.cookie, Seen{socket.ends, StrangerTo(socket, *all)});
     }
   }
   for (auto at = by_cookie_.begin(); at != by_cookie_.end();) {
     const auto next = std::next(at);
     const auto seen = found.find(at->first);
     if (seen != found.end()) {
-      Place(&at->second, seen->second);
+      Place(&at->second, seen->second.ends, seen->second.stranger);
     } else if (at->second.ends && !Look(&at->second, at->first, at->second.ends->local_port)) {
       if (some_have_ended) {
         Remove(at);

@@ -1,6 +1,9 @@
 // SocketPolicyControl: policies of single sockets, from the client's request to the socket's end.
 // The client names the socket by its cookie. The kernel reports its address and its end
 // (HostSockets), so it does not matter who else holds the socket or how it is closed.
+//
+// Packets do not show their socket. While a socket of another user shares the port, a policy that
+// allows is not in force: that user's packets would pass by it.
 #pragma once
 
 #include <array>
@@ -44,7 +47,8 @@ class SocketPolicyControl {
   struct Socket {
     IpFamily family = IpFamily::kUnspec;
     uint8_t proto = 0;
-    std::optional<SocketEnds> ends{};  // nullopt: no port yet
+    std::optional<SocketEnds> ends{};    // nullopt: no port yet
+    std::optional<uint32_t> stranger{};  // the user of another socket that shares the port
     std::array<std::shared_ptr<Policy>, 2> policies{};
     std::array<std::shared_ptr<const SocketPolicy>, 2> installed{};
   };
@@ -53,7 +57,10 @@ class SocketPolicyControl {
   Status Check(const SocketPolicyChange& change) const;
   bool MakeRoom();
   std::shared_ptr<Policy> MakePolicy(PolicySpec spec);
-  void Place(Socket* socket, const std::optional<SocketEnds>& ends);
+  // All sockets of the port, 0: of all ports; by port. nullopt: the kernel did not tell.
+  std::optional<std::vector<HostSocket>> AllOf(uint8_t proto, uint16_t port) const;
+  void Place(Socket* socket, const std::optional<SocketEnds>& ends,
+             std::optional<uint32_t> stranger = std::nullopt);
   void Install(Socket* socket, std::size_t direction);
   void Remove(Sockets::iterator at);
   bool Look(Socket* socket, uint64_t cookie, uint16_t port);

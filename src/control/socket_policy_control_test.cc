@@ -100,6 +100,48 @@ TEST_F(SocketPolicyControlTest, TickFindsPortsAddressesAndTheirLoss) {
   EXPECT_EQ(control_.List().size(), 1u);
 }
 
+// A socket of `uid` that shares the port, over either family.
+HostSocket Sharer(uint32_t uid, IpFamily family = IpFamily::kV4, uint16_t port = kPort) {
+  HostSocket socket{.cookie = 900 + uid, .ends = {}, .uid = uid};
+  socket.ends.local_port = port;
+  socket.ends.family = family;
+  socket.ends.proto = kProtoUdp;
+  return socket;
+}
+
+TEST_F(SocketPolicyControlTest, AllowsNothingWhileAStrangerSharesThePort) {
+  sockets_.Bind(kCookie, kPort);
+  sockets_.sockets[0].uid = 500;
+  ASSERT_TRUE(control_.Change(Wish(PolicyDirection::kOut)));
+  for (const HostSocket& other : {Sharer(500), Sharer(0), Sharer(7, IpFamily::kV4, kPort + 1)}) {
+    sockets_.sockets.push_back(other);
+    control_.Tick();
+    EXPECT_NE(Out(), nullptr) << "the owner's, root's, of another port";
+    sockets_.sockets.pop_back();
+  }
+  for (const IpFamily family : {IpFamily::kV4, IpFamily::kV6}) {
+    sockets_.sockets.push_back(Sharer(7, family));
+    control_.Tick();
+    EXPECT_EQ(Out(), nullptr);
+    EXPECT_EQ(control_.List().size(), 1u) << "shown nevertheless";
+    sockets_.sockets.pop_back();
+    control_.Tick();
+    EXPECT_NE(Out(), nullptr);
+  }
+}
+
+TEST_F(SocketPolicyControlTest, AStrangerThatWasThereBeforeCountsToo) {
+  sockets_.Bind(kCookie, kPort);
+  sockets_.sockets[0].uid = 0;
+  sockets_.sockets.push_back(Sharer(7));
+  ASSERT_TRUE(control_.Change(Wish(PolicyDirection::kOut)));
+  EXPECT_EQ(Out(), nullptr);
+  SocketPolicyChange block = Wish(PolicyDirection::kOut);
+  block.spec->action = PolicyAction::kBlock;
+  ASSERT_TRUE(control_.Change(block));
+  EXPECT_NE(Out(), nullptr) << "a block stays in force";
+}
+
 TEST_F(SocketPolicyControlTest, ALongListMayMissOne) {
   sockets_.Bind(kCookie, kPort);
   ASSERT_TRUE(control_.Change(Wish(PolicyDirection::kOut)));

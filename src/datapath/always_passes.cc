@@ -15,13 +15,21 @@ bool IsLinkMessage(PolicyDirection direction, const IpPacketView& ip, std::span<
          (direction == PolicyDirection::kIn || !QuotesPacket(ip, l3));
 }
 
+bool MayBeOfIke(const DataPath& path, PolicyDirection direction, const FlowKey& flow,
+                int32_t ifindex) {
+  if (path.ike_bypass && path.IsOfIkeSocket(direction, flow, ifindex)) return true;
+  if (path.socket_policies.Empty()) return false;
+  const Policy* own = path.socket_policies.Find(direction, flow, ifindex);
+  return own != nullptr && own->spec.action == PolicyAction::kAllow;
+}
+
 }  // namespace
 
 bool AlwaysPasses(const DataPath& path, PolicyDirection direction, int32_t ifindex,
                   const IpPacketView& ip, std::span<const uint8_t> l3) {
   const FlowKey& flow = ip.flow;
   if (flow.proto == kProtoIcmpv6) return IsLinkMessage(direction, ip, l3);
-  if (!path.ike_bypass || flow.proto != kProtoUdp || ip.fragment) return false;
+  if (flow.proto != kProtoUdp || ip.fragment) return false;
   // Only this host's port counts, because a remote sender can choose its own port freely.
   const bool outbound = direction == PolicyDirection::kOut;
   const uint16_t own_port = outbound ? flow.sport : flow.dport;
@@ -29,7 +37,7 @@ bool AlwaysPasses(const DataPath& path, PolicyDirection direction, int32_t ifind
   if (!IsOneHost(flow.saddr, flow.family) || !IsOneHost(flow.daddr, flow.family)) return false;
   const IpAddress& own_address = outbound ? flow.saddr : flow.daddr;
   return path.host_addresses().Contains(own_address, flow.family) &&
-         path.IsOfIkeSocket(direction, flow, ifindex) &&
+         MayBeOfIke(path, direction, flow, ifindex) &&
          IsIkeMessage(l3.subspan(ip.header_length, ip.total_length - ip.header_length), own_port);
 }
 

@@ -11,10 +11,10 @@
 namespace cygnet {
 
 // True for messages that the link itself needs (net/link_message.h), except an outbound redirect
-// that quotes a packet. With DataPath::ike_bypass also for IKE of this host: between two unicast
-// addresses, of a socket in DataPath::ike_sockets, with an IKE header (net/ike_message.h).
-// `direction`: kOut, or kIn for arriving packets. `ifindex`: of the host side. `l3`: the packet's
-// bytes.
+// that quotes a packet. Also for IKE of this host: between two unicast addresses, with an IKE
+// header (net/ike_message.h), of a socket whose own policy allows it, or with DataPath::ike_bypass
+// of one in DataPath::ike_sockets. `direction`: kOut, or kIn for arriving packets. `ifindex`: of
+// the host side. `l3`: the packet's bytes.
 bool AlwaysPasses(const DataPath& path, PolicyDirection direction, int32_t ifindex,
                   const IpPacketView& ip, std::span<const uint8_t> l3);
 

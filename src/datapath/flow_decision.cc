@@ -185,7 +185,12 @@ Policy* OwnSocketPolicy(const DataPath& path, PolicyDirection direction, const F
   if (!path.host_addresses().Contains(own, flow.family) || !IsOneHost(flow.saddr, flow.family)) {
     return nullptr;
   }
-  return path.socket_policies.Find(direction, flow, ifindex);
+  Policy* const found = path.socket_policies.Find(direction, flow, ifindex);
+  // At these ports only IKE passes by it, which a flow does not show (AlwaysPasses): other programs
+  // may share the port, and masquerading keeps the port of others' packets.
+  const uint16_t own_port = direction == PolicyDirection::kOut ? flow.sport : flow.dport;
+  const bool ike = flow.proto == kProtoUdp && (own_port == kPortIke || own_port == kPortIkeNatT);
+  return ike && found != nullptr && found->spec.action == PolicyAction::kAllow ? nullptr : found;
 }
 
 // True if another host sent the packet and this one forwards it. The unspecified address counts as

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -16,6 +17,7 @@ using test::Bytes;
 using test::Frame;
 using test::IpFields;
 using test::IpPacket;
+using test::operator+;
 using test::MakePolicy;
 using test::Pattern;
 using test::TestPair;
@@ -112,6 +114,46 @@ TEST_F(SocketPolicyPathTest, BlocksWhereTheSpdIsIdle) {
   EXPECT_THAT(idle.b.Receive(Datagram(kFar, kPort)), IsEmpty());
   EXPECT_EQ(idle.b.Drops(DropReason::kInPolicyBlock), 1u);
   EXPECT_THAT(idle.a.Send(Datagram(kPort + 1, kFar)), SizeIs(1));
+}
+
+// Packets do not show their socket: who shares an IKE daemon's port, or is masqueraded, must send
+// IKE there to pass by the daemon's policy.
+TEST_F(SocketPolicyPathTest, OnlyIkePassesAtThePortsOfIke) {
+  const auto give = [this](test::TestHost& host, PolicyDirection direction, uint16_t port) {
+    SocketPolicy policy;
+    policy.ends.local_port = port;
+    policy.ends.family = IpFamily::kV4;
+    policy.ends.proto = kProtoUdp;
+    policy.policy.reset(new Policy);
+    policy.policy->spec = MakePolicy(direction, "0.0.0.0/0", "0.0.0.0/0");
+    given_.push_back(std::make_shared<const SocketPolicy>(policy));
+    host.path.socket_policies.Insert(given_.back().get());
+    host.path.BumpGeneration();
+  };
+  Bytes ike(28, 7);
+  ike[17] = 0x20;
+  std::copy_n(Bytes{0, 0, 0, 28}.begin(), 4, ike.begin() + 24);
+  const Bytes marked = Bytes(4, 0) + ike;
+  const auto datagram = [](uint16_t sport, uint16_t dport, const Bytes& payload) {
+    return Frame(Udp({.src = "192.0.2.1", .dst = "192.0.2.2"}, sport, dport, payload));
+  };
+  for (const uint16_t port : {uint16_t{500}, uint16_t{4500}}) {
+    give(pair_.a, PolicyDirection::kOut, port);
+    give(pair_.b, PolicyDirection::kIn, port);
+    const Bytes own = datagram(port, 9, port == 500 ? ike : marked);
+    // Not IKE; on port 4500 behind the marker, without which it would be ESP.
+    const Bytes stranger = port == 500 ? Pattern(40) : Bytes(4, 0) + Pattern(40);
+    const Bytes other = datagram(port, 9, stranger);
+    EXPECT_THAT(pair_.a.Send(own), ElementsAre(own));
+    const auto sealed = pair_.a.Send(other);
+    ASSERT_THAT(sealed, SizeIs(1));
+    EXPECT_EQ(sealed[0][14 + 9], kProtoEsp);
+    EXPECT_THAT(pair_.a.Send(own), ElementsAre(own)) << "after one that did not pass";
+    EXPECT_THAT(pair_.b.Receive(datagram(9, port, port == 500 ? ike : marked)), SizeIs(1));
+    const uint64_t before = pair_.b.Drops(DropReason::kInTemplateMismatch);
+    EXPECT_THAT(pair_.b.Receive(datagram(9, port, stranger)), IsEmpty());
+    EXPECT_EQ(pair_.b.Drops(DropReason::kInTemplateMismatch), before + 1);
+  }
 }
 
 // RFC 4301 section 5.2: a tunnel that no policy names is refused, also by a socket's policy.
