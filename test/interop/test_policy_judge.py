@@ -12,7 +12,9 @@ import unittest
 
 import suite
 from labkit import Namespace
-from rawwire import FrameSocket, Peer, inside, sysctl
+from rawwire import FrameSocket, Peer, inside, mac_of, sysctl
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import GRE
 
 TEXT = b"judged by policy"
 FAR = "10.2.0.1"
@@ -86,6 +88,7 @@ class Judge(suite.Case):
         cls.cygnet = cls.own(Side(host.ns, [host.cygnet.command, "exec", "--"], peer.wire,
                                   peer.mac.hex(":")))
         cls.sides = (cls.kernel, cls.cygnet)
+        cls.peer = peer
 
     def tearDown(self):
         for side in self.sides:
@@ -157,6 +160,66 @@ class Forwarded(Judge):
                 self.assertFalse(self.cygnet.leaves(getattr(self.cygnet, sender)), policy)
                 self.cygnet.xfrm(f"policy delete {policy}")
                 self.assertTrue(self.cygnet.leaves(getattr(self.cygnet, sender)), policy)
+
+
+class Arriving(Judge):
+    """What the other end of the wire sends: whether a socket of the host gets it."""
+
+    OWN = ("192.0.2.1", "192.0.2.255", "10.77.0.9", "198.51.100.7")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for side in cls.sides:
+            side.ns.ip("addr add 10.77.0.1/24 dev lo")
+            side.ns.ip("route add local 198.51.100.0/24 dev lo")
+        cls.kernel.send = lambda packet, mac=mac_of(cls.kernel.ns, "nic0"): cls.kernel.far.send(
+            mac + bytes(6) + b"\x08\x00" + packet)
+        cls.cygnet.send = cls.peer.send_ip
+
+    def arrives(self, side, packet, kind):
+        """Whether a socket of this kind gets the packet, judged after a short wait."""
+        with inside(side.ns), socket.socket(socket.AF_INET, *kind) as receiver:
+            if kind[0] == socket.SOCK_DGRAM:
+                receiver.bind(("", 7777))
+            receiver.settimeout(0.15 * suite.SLOWNESS)
+            side.send(bytes(packet))
+            try:
+                return bool(receiver.recv(2000))
+            except socket.timeout:
+                return False
+
+    def judge(self, policy, packets, kind):
+        for side in self.sides:
+            side.xfrm(policy)
+        answers = [[self.arrives(side, packet, kind) for packet in packets] for side in self.sides]
+        self.assertEqual(answers[1], answers[0], f"Cygnet, and the kernel, after {policy}")
+        for side in self.sides:
+            side.reset()
+        return answers[0]
+
+    def test_policies_of_direction_in_hold_for_all_that_the_host_receives(self):
+        packets = [IP(src="192.0.2.2", dst=to) / UDP(sport=9, dport=7777) / TEXT for to in self.OWN]
+        kind = (socket.SOCK_DGRAM, 0)
+        for policy in ("setdefault in block",
+                       "add src 192.0.2.0/24 dst 0.0.0.0/0 dir in action block",
+                       "add src 192.0.2.0/24 dst 0.0.0.0/0 dir in tmpl src 192.0.2.2 dst 192.0.2.1 "
+                       "proto esp mode tunnel"):
+            self.assertEqual(self.judge(f"policy {policy}", packets, kind), [False] * len(packets))
+        for policy in ("setdefault fwd block",
+                       "add src 0.0.0.0/0 dst 0.0.0.0/0 dir fwd action block"):
+            self.assertEqual(self.judge(f"policy {policy}", packets, kind), [True] * len(packets))
+
+    def test_the_key_of_gre_selects(self):
+        ends = IP(src="192.0.2.2", dst="192.0.2.1")
+        packets = [ends / GRE(key_present=1, key=5) / TEXT,
+                   ends / GRE(key_present=1, chksum_present=1, key=5) / TEXT,
+                   ends / GRE(key_present=1, key=5, seqnum_present=1) / TEXT,
+                   ends / GRE(key_present=1, key=6) / TEXT, ends / GRE() / TEXT]
+        blocked = self.judge("policy add src 0.0.0.0/0 dst 0.0.0.0/0 proto gre key 5 dir in "
+                             "action block",
+                             packets, (socket.SOCK_RAW, 47))
+        self.assertEqual(blocked, [False, False, False, True, True])
 
 
 class UpdateOrder(Judge):
