@@ -34,12 +34,12 @@ class StoredHost(suite.Case):
         self.ledger = os.path.join(self.workdir, f"{self._testMethodName}.jsonl")
         self.start()
 
-    def start(self):
+    def start(self, nic="nic0"):
         self.host.start(config=f'[daemon]\nrestart_file = "{self.file}"\n[ledger]\nfile = "{self.ledger}"\n{self.more}'
-                        '[[device]]\nname = "nic0"\nwire = "wire0"\n')
-        self.host.ns.ip(f"addr add {HOST}/24 dev nic0")
-        self.host.ns.ip("link set nic0 up")
-        self.host.ns.ip(f"neigh replace {PEER} lladdr {self.peer.mac.hex(':')} dev nic0")
+                        f'[[device]]\nname = "{nic}"\nwire = "wire0"\n')
+        self.host.ns.ip(f"addr add {HOST}/24 dev {nic}")
+        self.host.ns.ip(f"link set {nic} up")
+        self.host.ns.ip(f"neigh replace {PEER} lladdr {self.peer.mac.hex(':')} dev {nic}")
 
     def kill(self):
         self.host.ended_by_test = True
@@ -83,6 +83,27 @@ class Stored(StoredHost):
         self.start()
         self.assertEqual(self.policies(), known)
         self.assertFalse(self.leaks())
+
+    def test_a_policy_follows_its_interface_or_blocks(self):
+        before = self.host.show("dev")[0]["ifindex"]
+        self.host.xfrm("policy add src 0.0.0.0/0 dst 203.0.113.0/24 dev nic0 dir out action block")
+        self.host.xfrm("policy add src 0.0.0.0/0 dst 192.0.2.0/24 dev nic0 dir out priority 9")
+        self.assertTrue(self.leaks(), "it lets pass")
+        self.kill()
+        self.start()
+        self.assertNotEqual(self.host.show("dev")[0]["ifindex"], before, "else this shows nothing")
+        self.assertEqual(self.host.show("stored")["restart_damage"], "")
+        self.assertEqual(self.host.xfrm("policy").stdout.count("dev nic0"), 2)
+        self.assertTrue(self.leaks(), "the other policy is for other packets")
+        self.kill()
+        self.start("nic1")
+        self.assertIn('a policy selects the interface "nic0", which Cygnet does not have now', self.host.log())
+        self.assertEqual([p.get("unmet") for p in self.host.show("policy")], [True, True])
+        self.assertFalse(self.leaks(), "it may be for packets that take another way now")
+        self.kill()
+        self.start()
+        self.assertEqual(self.host.xfrm("policy").stdout.count("dev nic0"), 2)
+        self.assertTrue(self.leaks())
 
     def test_a_file_that_is_deleted_or_replaced_is_written_again(self):
         self.add_block("10.0.0.0/8")

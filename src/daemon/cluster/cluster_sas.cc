@@ -44,7 +44,7 @@ GroupId ClusterSas::GroupOfShared(const SaSpec& spec) const {
   return CanBeShared(spec.selector) ? params_.groups.Of(spec) : 0;
 }
 GroupId ClusterSas::GroupOfShared(const PolicySpec& spec) const {
-  return CanBeShared(spec.selector) ? params_.groups.Of(spec) : 0;
+  return CanBeShared(spec) ? params_.groups.Of(spec) : 0;
 }
 
 // --- StateKeeper ---

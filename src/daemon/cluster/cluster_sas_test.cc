@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "base/log.h"
+#include "daemon/cluster/shared_record.h"
+#include "daemon/store/restart_interfaces.h"
 #include "support/control_plane_fixture.h"
 #include "support/memory_cluster.h"
 
@@ -479,6 +481,18 @@ TEST_F(ClusterSasTest, PoliciesGoTheSameWay) {
   EXPECT_EQ(Entries("policy/"), 0u);
   b.Run();
   EXPECT_EQ(b.policies(), 0u);
+}
+
+// It would block on the other nodes, too, which may have the interface.
+TEST(CanBeShared, IsNotForPoliciesOfOneHostsInterfaces) {
+  PolicySpec spec = Protects();
+  EXPECT_TRUE(CanBeShared(spec));
+  spec.selector.ifindex = 7;
+  EXPECT_FALSE(CanBeShared(spec));
+  RestartInterfaces interfaces({});
+  const PolicySpec stand_in = interfaces.StandInFor({.spec = spec});
+  EXPECT_EQ(stand_in.selector.ifindex, 0);
+  EXPECT_FALSE(CanBeShared(stand_in));
 }
 
 TEST_F(ClusterSasTest, APolicyThatTheNodeHadItselfStays) {

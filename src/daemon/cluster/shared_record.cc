@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/random.h"
+#include "daemon/store/restart_interfaces.h"
 #include "xfrm/policy_message.h"
 #include "xfrm/request.h"
 #include "xfrm/sa_message.h"
@@ -82,6 +83,10 @@ std::string NameOf(std::string_view purpose, const std::vector<uint8_t>& what,
 }  // namespace
 
 bool CanBeShared(const Selector& selector) { return selector.ifindex == 0; }
+
+bool CanBeShared(const PolicySpec& policy) {
+  return CanBeShared(policy.selector) && !IsStandIn(policy);
+}
 
 SharedRecord RecordOf(const Sa& sa, const SharedUsage& usage) {
   SaSpec spec = sa.spec().Clone();

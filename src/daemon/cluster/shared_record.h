@@ -31,6 +31,8 @@ struct SharedUsage {
 
 // Whether other nodes could understand it: interfaces have other numbers there.
 bool CanBeShared(const Selector& selector);
+// Nor do they need to block for an interface that is not on this host.
+bool CanBeShared(const PolicySpec& policy);
 
 // `clear` and `secret` of an entry.
 struct SharedRecord {

@@ -100,6 +100,7 @@ class Runtime {
   void ForgetNumbers();
   static std::vector<std::unique_ptr<AuditSink>> AuditSinks(const AuditConfig& config);
   void StartAudit(const AuditConfig& config);
+  InterfaceNames NamesOfInterfaces() const;
   Status OpenRestartLog(MissingFile missing);
   void OpenState();
   template <typename Memory>

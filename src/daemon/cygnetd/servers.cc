@@ -1,4 +1,5 @@
 // The control plane and the two servers in front of it.
+#include <net/if.h>
 #include <sys/epoll.h>
 
 #include <chrono>
@@ -44,9 +45,27 @@ std::optional<Doorstep::Visitor> TakeSoon(Doorstep* doorstep) {
 
 }  // namespace
 
+// A device keeps its name of the configuration, however the host renames its interface.
+InterfaceNames Runtime::NamesOfInterfaces() const {
+  const auto name_of = [this](int32_t number) -> std::string {
+    for (const auto& link : links_) {
+      if (link->host->ifindex() == number) return link->config.name;
+    }
+    char name[IF_NAMESIZE] = {};
+    return if_indextoname(static_cast<unsigned>(number), name) != nullptr ? name : "";
+  };
+  const auto number_of = [this](const std::string& name) {
+    for (const auto& link : links_) {
+      if (link->config.name == name) return static_cast<int32_t>(link->host->ifindex());
+    }
+    return static_cast<int32_t>(if_nametoindex(name.c_str()));
+  };
+  return {.name_of = name_of, .number_of = number_of};
+}
+
 void Runtime::BuildControl(const Config& config) {
   if (const std::string path = RestartPath(config); !path.empty()) {
-    restart_log_ = std::make_unique<RestartLog>(path);
+    restart_log_ = std::make_unique<RestartLog>(path, NamesOfInterfaces());
   }
   OpenState();
   evidence_ = std::make_unique<EvidenceFiles>(EvidenceFolder(config.ledger));

@@ -1,5 +1,7 @@
 #include "daemon/store/kept_sas.h"
 
+#include <net/if.h>
+
 #include <algorithm>
 #include <span>
 #include <string>
@@ -80,12 +82,40 @@ std::string KeptSas::DeviceOf(const Sa& sa) const {
   return {};
 }
 
-// An interface that was made anew has another number.
-void KeptSas::RenumberDevice(const std::string& name, SaSpec* spec) const {
-  if (name.empty() || !spec->offload.has_value()) return;
+// Empty: its selector names no interface, or one that is gone.
+std::string KeptSas::InterfaceOf(const Sa& sa) const {
+  const int32_t ifindex = sa.spec().selector->ifindex;
+  if (ifindex == 0) return {};
   for (const ControlDevice& device : control_->devices()) {
-    if (device.name == name) spec->offload->ifindex = device.ifindex;
+    if (device.ifindex == ifindex) return device.name;
   }
+  char name[IF_NAMESIZE] = {};
+  return if_indextoname(static_cast<unsigned>(ifindex), name) != nullptr ? name : "";
+}
+
+int32_t KeptSas::NumberOf(const std::string& name) const {
+  for (const ControlDevice& device : control_->devices()) {
+    if (device.name == name) return device.ifindex;
+  }
+  return static_cast<int32_t>(if_nametoindex(name.c_str()));
+}
+
+// An interface that was made anew has another number.
+Status KeptSas::Renumber(const StateRecord& record, SaSpec* spec) const {
+  if (!record.offload_device.empty() && spec->offload.has_value()) {
+    for (const ControlDevice& device : control_->devices()) {
+      if (device.name == record.offload_device) spec->offload->ifindex = device.ifindex;
+    }
+  }
+  const std::string& name = record.selector_interface;
+  if (name.empty() || spec->selector->ifindex == 0) return {};
+  const int32_t now = NumberOf(name);
+  if (now == 0) {
+    return MakeError(Errc::kNoDevice, Describe(*spec) + ": the interface of its selector, " + name +
+                                          ", does not exist");
+  }
+  spec->selector.Change()->ifindex = now;
+  return {};
 }
 
 bool KeptSas::IsInStore(const Sa& sa) const {
@@ -99,6 +129,7 @@ StateRecord KeptSas::RecordOf(const Sa& sa) const {
           .exact = std::nullopt,
           .progress = ProgressOf(sa),
           .offload_device = DeviceOf(sa),
+          .selector_interface = InterfaceOf(sa),
           .message = xfrm::EncodeSa(ViewOf(sa), {}, xfrm::DumpPart::kNo)};
 }
 
@@ -178,7 +209,7 @@ Status KeptSas::RestoreOne(uint32_t slot, Outcome* outcome) {
   if (!record) return record.error();
   auto spec = Decode(record->message, record->progress.state);
   if (!spec) return spec.error();
-  RenumberDevice(record->offload_device, &*spec);
+  CYGNET_RETURN_IF_ERROR(Renumber(*record, &*spec));
   const StateProgress& progress = record->progress;
   const bool larval = progress.state == SaState::kLarval;
   // Without its store, numbers are used that the store does not know: under another mask.

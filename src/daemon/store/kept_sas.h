@@ -64,7 +64,9 @@ class KeptSas final : public StateKeeper {
   Status RestoreOne(uint32_t slot, Outcome* outcome);
 
   std::string DeviceOf(const Sa& sa) const;
-  void RenumberDevice(const std::string& name, SaSpec* spec) const;
+  std::string InterfaceOf(const Sa& sa) const;
+  int32_t NumberOf(const std::string& name) const;
+  Status Renumber(const StateRecord& record, SaSpec* spec) const;
 
   const std::unique_ptr<StateMemory> memory_;
   const Store store_;

@@ -263,6 +263,33 @@ TEST(KeptSasTest, WhatCannotBeReadIsLostAlone) {
   EXPECT_EQ(third.outcome.lost, 0u) << "it was wiped";
 }
 
+// An interface that was made anew has another number, and its old one may be that of another.
+TEST(KeptSasTest, AnSaFollowsTheInterfaceOfItsSelectorToItsNewNumber) {
+  constexpr std::size_t kIfindex = 16 + 48;  // in the message, behind nlmsghdr
+  Life first(Fresh());
+  for (const uint32_t spi : {0x1001u, 0x1002u}) {
+    SaSpec spec = Both(spi);
+    spec.selector.Change()->ifindex = test::kNic0;
+    ASSERT_TRUE(first.Add(std::move(spec)));
+  }
+  auto memory = first.Killed();
+  for (const uint32_t slot : memory->Used()) {
+    StateRecord record = *memory->Read(slot);
+    EXPECT_EQ(record.selector_interface, "nic0");
+    ASSERT_EQ(record.message.at(kIfindex), test::kNic0);
+    record.message[kIfindex] = test::kNic0 + 2;
+    if (slot != memory->Used().front()) {
+      record.message[kIfindex] = test::kNic0;
+      record.selector_interface = "gone0";
+    }
+    ASSERT_TRUE(memory->Rewrite(slot, record));
+  }
+  Life second(std::move(memory));
+  ASSERT_NE(second.Get(0x1001), nullptr);
+  EXPECT_EQ(second.Get(0x1001)->spec().selector->ifindex, test::kNic0);
+  EXPECT_EQ(second.Get(0x1002), nullptr) << "it must not select another interface";
+}
+
 // The store does not learn which numbers are used from here on.
 TEST(KeptSasTest, WithoutTheNumberStoreAnSaGetsAnotherMask) {
   Life first(Fresh());

@@ -22,18 +22,17 @@ using restart_record::kDamaged;
 using restart_record::kFormat;
 using restart_record::kFormatName;
 using restart_record::kMessage;
+using restart_record::kNamed;
 using restart_record::kSerial;
 using restart_record::kSettled;
 
 constexpr std::size_t kRewriteBytes = std::size_t{1} << 20;
 
-xfrm::PolicyImage ImageOf(const PolicyView& view) { return {view.spec, view.usage}; }
-
 netlink::Buffer BytesOf(std::string_view text) { return {text.begin(), text.end()}; }
 
 // Packets that match such a policy may leave in clear.
 bool LetsPassInClear(const PolicySpec& policy) {
-  return policy.action == PolicyAction::kAllow &&
+  return !policy.unmet && policy.action == PolicyAction::kAllow &&
          std::all_of(policy.templates.begin(), policy.templates.end(),
                      [](const Template& tmpl) { return tmpl.optional; });
 }
@@ -48,47 +47,57 @@ std::array<std::optional<PolicyAction>, kPolicyDirections> AllOf(
 
 }  // namespace
 
-// Encodes a change as a message; empty: nothing to remember.
+// A record of the file. An empty message: nothing to remember.
+struct RestartLog::Entry {
+  Entry(netlink::Buffer message) : payload(std::move(message)) {}  // NOLINT: what a change says
+  Entry(uint32_t of, netlink::Buffer what) : type(of), payload(std::move(what)) {}
+  bool empty() const { return payload.empty(); }
+
+  uint32_t type = kMessage;
+  netlink::Buffer payload;
+};
+
+// Encodes a change.
 struct RestartLog::Encoder {
   const XfrmControl& control;
+  const RestartInterfaces& interfaces;
 
   netlink::Buffer Lost(const Sa& sa) const {
     return xfrm::EncodeSaExpired(control.Inspect(sa), false);
   }
   netlink::Buffer Gone(const Sa& sa) const { return xfrm::EncodeSaGone(*control.Inspect(sa).spec); }
   // As a client would write it: a request to offload a policy names no direction.
-  netlink::Buffer Policy(PolicyView policy) const {
-    if (policy.spec.offload.has_value()) policy.spec.offload->inbound = false;
-    return xfrm::EncodePolicyUpdated(ImageOf(policy), {});
+  Entry Policy(const PolicyView& policy) const {
+    auto written = interfaces.Write(policy.spec);
+    if (written.spec.offload.has_value()) written.spec.offload->inbound = false;
+    return Named(written.names, xfrm::EncodePolicyUpdated({written.spec, policy.usage}, {}));
+  }
+  Entry PolicyGone(const PolicyView& policy) const {
+    const auto written = interfaces.Write(policy.spec);
+    return Named(written.names,
+                 xfrm::EncodePolicyDeleted({written.spec, policy.usage}, IdOf(written.spec), {}));
+  }
+  static Entry Named(const NamesByNumber& names, netlink::Buffer message) {
+    if (names.empty()) return message;
+    return {kNamed, WithNames(names, message)};
   }
 
-  netlink::Buffer operator()(const SaAdded& e) const { return Lost(*e.sa); }
-  netlink::Buffer operator()(const SaUpdated& e) const { return Lost(*e.sa); }
-  netlink::Buffer operator()(const SaDeleted& e) const { return Gone(*e.sa); }
-  netlink::Buffer operator()(const SaExpired& e) const {
-    return e.hard ? Gone(*e.sa) : netlink::Buffer();
+  Entry operator()(const SaAdded& e) const { return Lost(*e.sa); }
+  Entry operator()(const SaUpdated& e) const { return Lost(*e.sa); }
+  Entry operator()(const SaDeleted& e) const { return Gone(*e.sa); }
+  Entry operator()(const SaExpired& e) const { return e.hard ? Gone(*e.sa) : netlink::Buffer(); }
+  Entry operator()(const SaFlushed& e) const { return xfrm::EncodeSaFlushed(e.proto, {}); }
+  Entry operator()(const PolicyAdded& e) const { return Policy(e.policy); }
+  Entry operator()(const PolicyUpdated& e) const { return Policy(e.policy); }
+  Entry operator()(const PolicyDeleted& e) const { return PolicyGone(e.policy); }
+  Entry operator()(const PolicyExpired& e) const {
+    return e.hard ? PolicyGone(e.policy) : Entry(netlink::Buffer());
   }
-  netlink::Buffer operator()(const SaFlushed& e) const {
-    return xfrm::EncodeSaFlushed(e.proto, {});
-  }
-  netlink::Buffer operator()(const PolicyAdded& e) const { return Policy(e.policy); }
-  netlink::Buffer operator()(const PolicyUpdated& e) const { return Policy(e.policy); }
-  netlink::Buffer operator()(const PolicyDeleted& e) const {
-    return xfrm::EncodePolicyDeleted(ImageOf(e.policy), IdOf(e.policy.spec), {});
-  }
-  netlink::Buffer operator()(const PolicyExpired& e) const {
-    return e.hard ? xfrm::EncodePolicyDeleted(ImageOf(e.policy), IdOf(e.policy.spec), {})
-                  : netlink::Buffer();
-  }
-  netlink::Buffer operator()(const PolicyFlushed& e) const {
-    return xfrm::EncodePolicyFlushed(e.type, {});
-  }
-  netlink::Buffer operator()(const DefaultsChanged& e) const {
-    return xfrm::EncodeDefaults(e.actions, {});
-  }
+  Entry operator()(const PolicyFlushed& e) const { return xfrm::EncodePolicyFlushed(e.type, {}); }
+  Entry operator()(const DefaultsChanged& e) const { return xfrm::EncodeDefaults(e.actions, {}); }
   template <typename Other>
-  netlink::Buffer operator()(const Other&) const {
-    return {};
+  Entry operator()(const Other&) const {
+    return netlink::Buffer();
   }
 };
 
@@ -103,6 +112,7 @@ Result<std::vector<LostSa>> RestartLog::Open(XfrmControl* control, MissingFile m
   if (!damage_.empty()) Restrict();
   open_ = true;
   records_ = scan.points.size();
+  behind_ = interfaces_.found_unnamed();
   if (SaysNoMoreThanNeeded(lost_.size())) {
     anchor_.Reached(file_.point());
     rewrite_at_ = std::max(kRewriteBytes, 4 * file_.size());
@@ -172,8 +182,8 @@ Status RestartLog::Rewrite() {
   CYGNET_RETURN_IF_ERROR(lock_.Keep(&mishaps_));  // else this could replace another daemon's file
   RecordFile::Image image;
   image.Reserve(file_.size() + kRewriteBytes);
-  const Encoder encoder{*control_};
-  const auto add = [&](const netlink::Buffer& message) { image.Add(kMessage, message); };
+  const Encoder encoder{*control_, interfaces_};
+  const auto add = [&](const Entry& entry) { image.Add(entry.type, entry.payload); };
   image.Add(kFormat, BytesOf(kFormatName));
   // Otherwise an older file could begin like this one and pass for one that got further.
   netlink::Buffer serial(16);
@@ -230,8 +240,8 @@ Status RestartLog::Guard() {
   return {};
 }
 
-Status RestartLog::Append(uint32_t type, const netlink::Buffer& payload) {
-  const Status added = file_.Append(type, payload);
+Status RestartLog::Append(const Entry& entry) {
+  const Status added = file_.Append(entry.type, entry.payload);
   if (added) anchor_.Reached(file_.point());
   records_ += added ? 1 : 0;
   if (!added && error_ != added.error().message) {
@@ -258,8 +268,8 @@ Status RestartLog::Prepare(const ControlEvent& change) {
   if (!open_) return {};  // the change comes from the file
   Status kept = Guard();
   if (kept && !file_.is_open()) kept = Rewrite();
-  const netlink::Buffer message = std::visit(Encoder{*control_}, Recorded(change));
-  if (kept && !message.empty()) kept = Append(kMessage, message);
+  const Entry entry = std::visit(Encoder{*control_, interfaces_}, Recorded(change));
+  if (kept && !entry.empty()) kept = Append(entry);
   if (!kept) {
     return MakeError(
         kept.error().code == Errc::kNoEntry ? Errc::kIo : kept.error().code,
@@ -284,8 +294,8 @@ void RestartLog::Note(const ControlEvent& change) {
   if (!open_) return;
   LearnFrom(change);
   if (!file_.is_open()) return;
-  const netlink::Buffer message = std::visit(Encoder{*control_}, change);
-  if (message.empty() || Append(kMessage, message)) return;
+  const Entry entry = std::visit(Encoder{*control_, interfaces_}, change);
+  if (entry.empty() || Append(entry)) return;
   behind_ = true;
   if (std::holds_alternative<PolicyExpired>(change)) file_.Spoil();
 }
@@ -317,7 +327,7 @@ void RestartLog::Settle() {
       "restart file: it was incomplete and is settled now; nothing is blocked because of it any "
       "more");
   damage_.clear();
-  if (!Append(kSettled, {})) behind_ = true;  // until it is written, the next daemon blocks
+  if (!Append({kSettled, {}})) behind_ = true;  // until it is written, the next daemon blocks
 }
 
 Status RestartLog::Accept() {

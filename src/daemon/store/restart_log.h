@@ -26,6 +26,7 @@
 #include "daemon/store/kept_file.h"
 #include "daemon/store/record_anchor.h"
 #include "daemon/store/record_file.h"
+#include "daemon/store/restart_interfaces.h"
 #include "netlink/buffer.h"
 #include "requests/control_event.h"
 #include "requests/xfrm_control.h"
@@ -52,7 +53,8 @@ class RestartLog final : public ChangeJournal {
   // Who reads the file after an orderly end. Nobody, for now: it must be on the disk.
   enum class Next : uint8_t { kNobody, kProcess };
 
-  explicit RestartLog(std::string path) : path_(std::move(path)) {}
+  explicit RestartLog(std::string path, InterfaceNames names = {})
+      : path_(std::move(path)), interfaces_(std::move(names)) {}
 
   // Restores the policies of the file into `control`, and rewrites the file if it says more than is
   // needed. Returns the lost SAs.
@@ -84,6 +86,7 @@ class RestartLog final : public ChangeJournal {
 
  private:
   using Actions = std::array<PolicyAction, kPolicyDirections>;
+  struct Entry;
   struct Encoder;
 
   void Read(MissingFile missing, RecordScan* scan);
@@ -95,12 +98,13 @@ class RestartLog final : public ChangeJournal {
   Status Rewrite();
   Status Guard();
   Status Replace(RecordFile::Image image);
-  Status Append(uint32_t type, const netlink::Buffer& payload);
+  Status Append(const Entry& entry);
   ControlEvent Recorded(const ControlEvent& change) const;
   void LearnFrom(const ControlEvent& change);
   void Settle();
 
   const std::string path_;
+  RestartInterfaces interfaces_;
   XfrmControl* control_ = nullptr;
   bool open_ = false;  // changes are written
   bool cut_ = false;   // Open could not read all of the file

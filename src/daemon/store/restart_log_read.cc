@@ -8,7 +8,6 @@ namespace {
 using restart_record::kDamaged;
 using restart_record::kFormat;
 using restart_record::kFormatName;
-using restart_record::kMessage;
 using restart_record::kSerial;
 using restart_record::kSettled;
 
@@ -28,30 +27,30 @@ void RestartLog::Read(MissingFile missing, RecordScan* scan) {
     }
     return;
   }
-  RestartReplay replay(control_);
+  interfaces_.SetStayed(missing == MissingFile::kIsDamage);
+  RestartReplay replay(control_, &interfaces_);
   std::size_t records = 0;
   std::string refused;
   bool was_damaged = false;
-  *scan = RecordFile::Scan(
-      {reinterpret_cast<const uint8_t*>(text->data()), text->size()},
-      [&](uint32_t type, std::span<const uint8_t> payload) {
-        const std::string_view words(reinterpret_cast<const char*>(payload.data()), payload.size());
-        Status taken;
-        if (records++ == 0) {
-          if (type != kFormat || words != kFormatName) taken = MakeError(Errc::kInvalid);
-        } else if (type == kDamaged) {
-          was_damaged = true;
-          damage_ = words;
-        } else if (type == kSettled) {
-          was_damaged = false;
-        } else if (type != kSerial) {
-          taken = type == kMessage ? replay.Take(payload) : MakeError(Errc::kInvalid);
-        }
-        if (!taken && refused.empty()) {
-          refused = "record " + std::to_string(records) + " cannot be understood " +
-                    taken.error().message;
-        }
-      });
+  const auto take = [&](uint32_t type, std::span<const uint8_t> payload) {
+    const std::string_view words(reinterpret_cast<const char*>(payload.data()), payload.size());
+    Status taken;
+    if (records++ == 0) {
+      if (type != kFormat || words != kFormatName) taken = MakeError(Errc::kInvalid);
+    } else if (type == kDamaged) {
+      was_damaged = true;
+      damage_ = words;
+    } else if (type == kSettled) {
+      was_damaged = false;
+    } else if (type != kSerial) {
+      taken = replay.Take(type, payload);
+    }
+    if (taken || !refused.empty()) return;
+    const std::string& why = taken.error().message;
+    refused = "record " + std::to_string(records) + " cannot be understood" +
+              (why.empty() ? "" : ": " + why);
+  };
+  *scan = RecordFile::Scan({reinterpret_cast<const uint8_t*>(text->data()), text->size()}, take);
   if (scan->whole && records == 0) refused = "it is empty";
   if (scan->whole && refused.empty()) refused = anchor_.Judge(scan);
   if (!was_damaged) damage_.clear();

@@ -27,8 +27,9 @@ using testing::SizeIs;
 
 // One run of a daemon: a control plane and its restart log.
 struct Life {
-  explicit Life(const std::string& path, MissingFile missing = MissingFile::kIsFirstStart)
-      : log(path) {
+  explicit Life(const std::string& path, MissingFile missing = MissingFile::kIsFirstStart,
+                InterfaceNames names = {})
+      : log(path, std::move(names)) {
     control.journal = &log;
     auto opened = log.Open(&control, missing);
     EXPECT_TRUE(opened.has_value()) << (opened ? "" : opened.error().message);
@@ -222,6 +223,141 @@ TEST_F(RestartLogTest, OffloadedPoliciesComeBackWithTheirOffloadOrBlockWithoutIt
   ASSERT_THAT(control.policies, SizeIs(1));
   EXPECT_EQ(control.policies[0].spec.offload, std::nullopt);
   EXPECT_THAT(control.policies[0].spec.templates, SizeIs(1)) << "nothing passes without an SA";
+}
+
+using Numbers = std::map<std::string, int32_t>;
+
+InterfaceNames NamesOf(const Numbers& numbers) {
+  const auto name_of = [numbers](int32_t number) -> std::string {
+    for (const auto& [name, its_number] : numbers) {
+      if (its_number == number) return name;
+    }
+    return {};
+  };
+  const auto number_of = [numbers](const std::string& name) {
+    const auto found = numbers.find(name);
+    return found == numbers.end() ? 0 : found->second;
+  };
+  return {.name_of = name_of, .number_of = number_of};
+}
+
+// Both numbers belong to another interface after the restart.
+TEST_F(RestartLogTest, APolicyFollowsItsInterfaceToItsNewNumber) {
+  PolicySpec one = PolicyTo("10.2.0.0");
+  one.selector.ifindex = 7;
+  PolicySpec other = PolicyTo("10.2.0.0");
+  other.selector.ifindex = 8;
+  other.offload = OffloadRequest{.mode = OffloadMode::kPacket, .ifindex = 8, .inbound = false};
+  {
+    Life life(path_, MissingFile::kIsFirstStart, NamesOf({{"nic0", 7}, {"nic1", 8}}));
+    for (const PolicySpec& spec : {one, other}) ASSERT_TRUE(life.control.AddPolicy(spec, {}));
+  }
+  {
+    Life life(path_, MissingFile::kIsFirstStart, NamesOf({{"nic0", 8}, {"nic1", 7}}));
+    EXPECT_EQ(life.log.damage(), "");
+    ASSERT_THAT(life.control.policies, SizeIs(2));
+    EXPECT_EQ(life.control.policies[0].spec.selector.ifindex, 8);
+    EXPECT_EQ(life.control.policies[1].spec.selector.ifindex, 7);
+    EXPECT_EQ(life.control.policies[1].spec.offload->ifindex, 7);
+    // The end of the policy on nic1 has its present number, its beginning the one of before.
+    ASSERT_TRUE(life.control.DeletePolicy(IdOf(life.control.policies[1].spec), {}));
+  }
+  const Life life(path_, MissingFile::kIsFirstStart, NamesOf({{"nic0", 5}, {"nic1", 8}}));
+  EXPECT_EQ(life.log.damage(), "");
+  ASSERT_THAT(life.control.policies, SizeIs(1));
+  EXPECT_EQ(life.control.policies[0].spec.selector.ifindex, 5);
+}
+
+TEST_F(RestartLogTest, APolicyWhoseInterfaceIsGoneBlocksUntilItIsBack) {
+  const Numbers with = {{"nic0", 7}, {"nic1", 8}};
+  const Numbers without = {{"nic0", 8}};  // has the number of before of the other
+  PolicySpec spec = PolicyTo("10.2.0.0");
+  const PolicySpec everywhere = spec;
+  spec.selector.ifindex = 8;
+  spec.if_id = 3;
+  {
+    Life life(path_, MissingFile::kIsFirstStart, NamesOf(with));
+    ASSERT_TRUE(life.control.AddPolicy(spec, {}));
+    spec.priority = 5;
+    ASSERT_TRUE(life.control.UpdatePolicy(spec, {}));
+    ASSERT_TRUE(life.control.AddPolicy(everywhere, {}));
+  }
+  for (int i = 0; i < 2; ++i) {
+    const Life life(path_, MissingFile::kIsFirstStart, NamesOf(without));
+    EXPECT_EQ(life.log.damage(), "");
+    ASSERT_THAT(life.control.policies, SizeIs(2)) << "it replaces no other policy";
+    const PolicySpec& stand_in = life.control.policies[0].spec;
+    EXPECT_TRUE(stand_in.blocks());
+    EXPECT_TRUE(stand_in.of_tunnel()) << "else control would not keep it unmet";
+    EXPECT_TRUE(IsStandIn(stand_in));
+    EXPECT_FALSE(IsStandIn(life.control.policies[1].spec));
+    EXPECT_NE(stand_in.if_id, 3u);
+    EXPECT_EQ(stand_in.priority, 5u);
+    EXPECT_EQ(stand_in.selector, everywhere.selector);
+    EXPECT_FALSE(life.control.policies[1].spec.blocks());
+  }
+  Life life(path_, MissingFile::kIsFirstStart, NamesOf(with));
+  ASSERT_THAT(life.control.policies, SizeIs(2));
+  EXPECT_EQ(life.control.policies[0].spec.selector, spec.selector);
+  EXPECT_EQ(life.control.policies[0].spec.if_id, 3u);
+  EXPECT_FALSE(life.control.policies[0].spec.unmet);
+}
+
+TEST_F(RestartLogTest, AStandInThatWasDeletedStaysAway) {
+  const Numbers with = {{"nic0", 7}, {"nic1", 8}};
+  PolicySpec spec = PolicyTo("10.2.0.0");
+  spec.selector.ifindex = 8;
+  {
+    Life life(path_, MissingFile::kIsFirstStart, NamesOf(with));
+    ASSERT_TRUE(life.control.AddPolicy(spec, {}));
+  }
+  for (int i = 0; i < 2; ++i) {
+    Life life(path_, MissingFile::kIsFirstStart, NamesOf({{"nic0", 8}}));
+    EXPECT_EQ(life.log.damage(), "");
+    ASSERT_EQ(life.control.policies.size(), i == 0 ? 1u : 0u);
+    if (i != 0) continue;
+    ASSERT_TRUE(life.control.DeletePolicy(IdOf(life.control.policies[0].spec), {}));
+  }
+  const Life life(path_, MissingFile::kIsFirstStart, NamesOf(with));
+  EXPECT_THAT(life.control.policies, IsEmpty());
+}
+
+// As versions before wrote them. A number says something only while the interfaces stay.
+TEST_F(RestartLogTest, ANumberWithoutANameCountsOnlyWhileInterfacesStay) {
+  PolicySpec spec = PolicyTo("10.2.0.0");
+  spec.selector.ifindex = 8;
+  const auto write = [&] {
+    std::filesystem::remove(path_);
+    std::filesystem::remove(path_ + ".lock");
+    Life life(path_);
+    ASSERT_TRUE(life.control.AddPolicy(spec, {}));
+  };
+  const auto names = NamesOf({{"nic0", 8}});
+  write();
+  {
+    const Life life(path_, MissingFile::kIsDamage, names);
+    ASSERT_THAT(life.control.policies, SizeIs(1));
+    EXPECT_EQ(life.control.policies[0].spec.selector.ifindex, 8);
+  }
+  write();
+  for (const MissingFile missing : {MissingFile::kIsFirstStart, MissingFile::kIsDamage}) {
+    const Life life(path_, missing, names);
+    EXPECT_EQ(life.log.damage(), "");
+    ASSERT_THAT(life.control.policies, SizeIs(1));
+    EXPECT_EQ(life.control.policies[0].spec.selector.ifindex, 0);
+    EXPECT_TRUE(life.control.policies[0].spec.blocks());
+  }
+}
+
+TEST_F(RestartLogTest, NamesThatAreCutShortAreNotRead) {
+  const netlink::Buffer whole = WithNames({{7, "nic0"}, {-1, "x"}}, {1, 2, 3});
+  const auto read = ReadNamed(whole);
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->names, (NamesByNumber{{7, "nic0"}, {-1, "x"}}));
+  EXPECT_THAT(read->message, testing::ElementsAre(1, 2, 3));
+  for (std::size_t size = 0; size < whole.size() - 3; ++size) {
+    EXPECT_FALSE(ReadNamed(std::span(whole).first(size)).has_value()) << size;
+  }
 }
 
 // An updated policy keeps its place: it is restored in front of younger ones.

@@ -17,7 +17,17 @@ void ForgetProtocol(uint8_t proto, LostSas* lost) {
   });
 }
 
-Status RestartReplay::Take(std::span<const uint8_t> bytes) {
+Status RestartReplay::Take(uint32_t type, std::span<const uint8_t> payload) {
+  names_.clear();
+  if (type == restart_record::kMessage) return TakeMessage(payload);
+  if (type != restart_record::kNamed) return MakeError(Errc::kInvalid, "its type is unknown");
+  auto named = ReadNamed(payload);
+  if (!named) return named.error();
+  names_ = std::move(named->names);
+  return TakeMessage(named->message);
+}
+
+Status RestartReplay::TakeMessage(std::span<const uint8_t> bytes) {
   const auto message = netlink::NextMessage(bytes);
   if (!message || !bytes.empty()) return MakeError(Errc::kInvalid);
   if (!xfrm::IsKnownType(message->header.nlmsg_type)) return MakeError(Errc::kInvalid);
@@ -52,17 +62,25 @@ Status RestartReplay::Execute(const xfrm::Request& request, const netlink::Messa
 Status RestartReplay::TakePolicy(const xfrm::Request& request) {
   auto policy = xfrm::DecodePolicy(request);
   if (!policy) return policy.error();
-  if (!policy->offload.has_value()) return control_->UpdatePolicy(*std::move(policy), {});
-  if (control_->UpdatePolicy(*policy, {})) return {};
+  const RestartInterfaces::Written written{.spec = *std::move(policy), .names = names_};
+  auto now = interfaces_->Renumber(written);
+  if (written.spec.selector.ifindex == 0) return Restore(*std::move(now));
+  if (now && Restore(*std::move(now))) return {};
+  return control_->UpdatePolicy(interfaces_->StandInFor(written), {});
+}
+
+Status RestartReplay::Restore(PolicySpec policy) {
+  if (!policy.offload.has_value()) return control_->UpdatePolicy(std::move(policy), {});
+  if (control_->UpdatePolicy(policy, {})) return {};
   // The device may have changed since. Without its offload the policy still blocks what has no SA.
-  policy->offload = std::nullopt;
-  return control_->UpdatePolicy(*std::move(policy), {});
+  policy.offload = std::nullopt;
+  return control_->UpdatePolicy(std::move(policy), {});
 }
 
 Status RestartReplay::DropPolicy(const xfrm::Request& request) {
   const auto id = xfrm::DecodePolicyId(request);
   if (!id) return id.error();
-  return control_->DeletePolicy(*id, {});
+  return control_->DeletePolicy(interfaces_->Find(*id, names_), {});
 }
 
 Status RestartReplay::FlushPolicies(const xfrm::Request& request) {

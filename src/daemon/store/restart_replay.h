@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "daemon/store/restart_interfaces.h"
 #include "daemon/store/restart_log.h"
 #include "netlink/message.h"
 #include "requests/xfrm_control.h"
@@ -21,22 +22,26 @@ inline constexpr uint32_t kMessage = 2;  // an XFRM message
 inline constexpr uint32_t kDamaged = 3;  // the file was incomplete and is not settled; the damage
 inline constexpr uint32_t kSettled = 4;  // a client or the operator has settled it
 inline constexpr uint32_t kSerial = 5;   // random, so that no two files begin alike
+inline constexpr uint32_t kNamed = 6;    // an XFRM message and names of interfaces (WithNames)
 inline constexpr std::string_view kFormatName = "cygnet restart file 2";
 }  // namespace restart_record
 
 class RestartReplay {
  public:
-  explicit RestartReplay(XfrmControl* control) : control_(control) {}
+  RestartReplay(XfrmControl* control, RestartInterfaces* interfaces)
+      : control_(control), interfaces_(interfaces) {}
 
-  // REQUIRES: `bytes` is exactly one message, else an error.
-  Status Take(std::span<const uint8_t> bytes);
+  // `type`: kMessage or kNamed. REQUIRES: it has exactly one message, else an error.
+  Status Take(uint32_t type, std::span<const uint8_t> payload);
 
   bool has_defaults() const { return has_defaults_; }
   LostSas TakeLost() { return std::move(lost_); }
 
  private:
+  Status TakeMessage(std::span<const uint8_t> bytes);
   Status Execute(const xfrm::Request& request, const netlink::MessageView& message);
   Status TakePolicy(const xfrm::Request& request);
+  Status Restore(PolicySpec policy);
   Status DropPolicy(const xfrm::Request& request);
   Status FlushPolicies(const xfrm::Request& request);
   Status TakeDefaults(const xfrm::Request& request);
@@ -44,6 +49,8 @@ class RestartReplay {
   Status DropSa(const xfrm::Request& request);
 
   XfrmControl* const control_;
+  RestartInterfaces* const interfaces_;
+  NamesByNumber names_;  // of the record
   bool has_defaults_ = false;
   LostSas lost_;
 };

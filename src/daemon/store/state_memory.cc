@@ -86,9 +86,11 @@ struct StateMemory::Slot {
   std::atomic<uint64_t> last_used;
   std::atomic<uint64_t> max_diff;  // or kNoThreshold
   std::atomic<uint64_t> max_age;
-  std::atomic<uint64_t> life;       // SaState in the low byte, soft_time_signalled above it
-  char offload_device[kNameBytes];  // ends with 0; empty: none, or an earlier version wrote it
-  uint8_t reserved[40];
+  std::atomic<uint64_t> life;  // SaState in the low byte, soft_time_signalled above it
+  // End with 0; empty: none, or an earlier version wrote the slot.
+  char offload_device[kNameBytes];
+  char selector_interface[kNameBytes];
+  uint8_t reserved[24];
   uint8_t message[kMaxMessage];
 };
 
@@ -222,6 +224,8 @@ void StateMemory::Fill(Slot* slot, const StateRecord& record) {
   SetNumbers(slot, record.exact, record.in_store);
   std::memset(slot->offload_device, 0, kNameBytes);
   record.offload_device.copy(slot->offload_device, kNameBytes - 1);
+  std::memset(slot->selector_interface, 0, kNameBytes);
+  record.selector_interface.copy(slot->selector_interface, kNameBytes - 1);
   std::memcpy(slot->message, record.message.data(), record.message.size());
   slot->checksum = Checksum(*slot);
 }
@@ -311,6 +315,8 @@ Result<StateRecord> StateMemory::Read(uint32_t slot) const {
     return MakeError(Errc::kInvalid, "its state is not one of an SA in use");
   }
   record.offload_device.assign(from.offload_device, strnlen(from.offload_device, kNameBytes));
+  record.selector_interface.assign(from.selector_interface,
+                                   strnlen(from.selector_interface, kNameBytes));
   record.message.assign(from.message, from.message + from.length);
   return record;
 }

@@ -45,8 +45,11 @@ struct StateRecord {
   bool in_store = false;              // a number store had its numbers, and made the mask
   std::optional<ExactNumbers> exact;  // nullopt: the process did not come to an orderly end
   StateProgress progress;
-  std::string offload_device = {};  // that the client requested: its ifindex may be another later
-  netlink::Buffer message;          // NEWSA; if the numbers are exact, so is its bitmap
+  // What the client named by ifindex, which may be another later: the device for the offload, and
+  // the interface in the selector.
+  std::string offload_device = {};
+  std::string selector_interface = {};
+  netlink::Buffer message;  // NEWSA; if the numbers are exact, so is its bitmap
 };
 
 class StateMemory {
