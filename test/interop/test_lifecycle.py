@@ -140,6 +140,28 @@ class Configuration(Lifecycle):
             self.host.ns.ip("addr flush dev wire0 scope global")
         self.assert_shut_until_released()
 
+    def test_another_name_of_an_interface_is_refused(self):
+        self.host.ns.ip("link property add dev wire0 altname enp3s0")
+        text = "enp3s0 is another name of wire0: write wire0"
+        path = self.file(DEVICE.replace("wire0", "enp3s0"))
+        self.assertIn(f"device nic0: wire: {text}", self.fails("--check", "--config", path))
+        self.assert_untouched()
+        for args in (["--config", path], ["--fence", "--config", path]):
+            self.assertIn(text, self.fails(*args))
+            self.assertNotIn("enp3s0", self.nft())
+            self.assert_shut_until_released()
+        for more in ('inside = ["enp3s0"]\n', 'inside = ["enp3s0.7"]\n', '[[tunnel]]\nname = "enp3s0"\nif_id = 1\n'):
+            path = self.file(DEVICE.replace("wire0", "wire1") + more)
+            self.assertIn(text, self.fails("--check", "--config", path))
+
+    def test_loopback_is_refused_and_never_shut(self):
+        path = self.file(DEVICE.replace("wire0", "lo"))
+        for args in (["--wire", "lo"], ["--check", "--wire", "lo"], ["--fence", "--wire", "lo"],
+                     ["--fence", "--config", path], ["--check", "--config", self.file(DEVICE.replace("nic0", "lo"), "n")],
+                     ["--check", "--config", self.file(DEVICE + 'inside = ["lo"]\n', "i")]):
+            self.assertIn("lo is the loopback interface", self.fails(*args))
+            self.assert_untouched()
+
     def test_host_interface_that_is_there_already(self):
         self.host.ns.ip("link add nic0 type veth peer name other")
         self.assertIn("nic0", self.fails("--wire", "wire0"))

@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "base/text_file.h"
+#include "daemon/config/config_inside.h"
 #include "daemon/cygnetd/runtime.h"
 #include "daemon/cygnetd/settings.h"
+#include "daemon/fence/interface_name.h"
 #include "device/driver.h"
 #include "plugin/engine_plugin.h"
 
@@ -118,8 +120,31 @@ Status CheckInside(const Config& config) {
   return tables ? Status() : In("inside", tables.error());
 }
 
+// Cygnet and the kernel must mean the same interface by a name, whatever looks for it.
+Status CheckNames(const Config& config) {
+  for (const DeviceConfig& device : config.devices) {
+    const std::string where = "device " + device.name + ": ";
+    if (const Status fit = CheckInterfaceName(device.name); !fit) {
+      return In(where + "name", fit.error());
+    }
+    const Status wire = device.owns_interface ? CheckInterfaceName(device.wire) : Status();
+    if (!wire) return In(where + "wire", wire.error());
+    for (const std::string& inside : device.inside) {
+      Status fit = CheckInterfaceName(inside);
+      if (fit) fit = CheckInterfaceName(LowerOfInside(inside));
+      if (!fit) return In(where + "inside", fit.error());
+    }
+  }
+  for (const TunnelSpec& tunnel : config.tunnels) {
+    const Status fit = CheckInterfaceName(tunnel.name);
+    if (!fit) return In("tunnel " + tunnel.name + ": name", fit.error());
+  }
+  return {};
+}
+
 // Checks drivers, their files, and wires.
 Status CheckDevices(const Config& config, CheckScope scope) {
+  if (scope == CheckScope::kThisMachine) CYGNET_RETURN_IF_ERROR(CheckNames(config));
   for (const DeviceConfig& device : config.devices) {
     const DriverInfo& driver = *FindDriver(device.driver);
     if (driver.check_files != nullptr) {

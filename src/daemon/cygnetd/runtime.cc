@@ -40,6 +40,7 @@ Result<std::unique_ptr<Runtime>> Runtime::Create(const Config& config, RuntimeHo
   runtime->config_ = config;
   // First: a second daemon in the same network namespace must not touch anything.
   CYGNET_RETURN_IF_ERROR(Keep(Doorstep::Claim(), &runtime->doorstep_));
+  CYGNET_RETURN_IF_ERROR(runtime->RefuseLoopback());
   CYGNET_RETURN_IF_ERROR(runtime->ShutWires());
   const Status started = runtime->Start(config);
   if (started) return runtime;

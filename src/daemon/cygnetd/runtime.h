@@ -129,6 +129,7 @@ class Runtime {
   Status WatchEvents();
   void LetIn(std::optional<Doorstep::Visitor> visitor);
   // wires.cc
+  Status RefuseLoopback() const;
   Status ShutWires();
   Status WaitForWires();  // until all exist, or a signal stops the daemon
   std::vector<DoctorRow> FenceRows() const;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "daemon/cygnetd/runtime.h"
+#include "daemon/fence/interface_name.h"
 #include "daemon/fence/wire_link.h"
 
 namespace cygnet {
@@ -27,13 +28,24 @@ std::string WireAddresses(const std::string& wire) {
   return route && ifindex != 0 ? AddressesByPeople(&*route, ifindex) : std::string{};
 }
 
+// Shut, it would cut off programs of the host from each other.
+Status Runtime::RefuseLoopback() const {
+  for (const DeviceConfig& device : config_.devices) {
+    if (!device.owns_interface || !IsLoopback(device.wire)) continue;
+    return In("device " + device.name + ": wire", CheckInterfaceName(device.wire).error());
+  }
+  return {};
+}
+
+// An alternative name is refused later (CheckConfig), and its interface is shut nevertheless.
 Status Runtime::ShutWires() {
   auto fence = WireFence::Create();
   if (!fence) return fence.error();
   fence_ = *std::move(fence);
-  for (const DeviceConfig& device : config_.devices) {
+  for (DeviceConfig& device : config_.devices) {
     // Without an interface there is nothing to keep the host's stack away from.
     if (!device.owns_interface) continue;
+    device.wire = OwnNameOf(device.wire);
     if (device.wire_fence == FenceMode::kNone) {
       Log(LogLevel::kWarning,
           fmt::format("device {}: wire_fence = none: nothing keeps the host's stack from receiving "
@@ -122,6 +134,7 @@ Status Runtime::ShutAgain(const WatchedWire& wire) {
   if (fence != nullptr && fence->state != "in-force") {
     return MakeError(Errc::kBusy, fence->explanation);
   }
+  CYGNET_RETURN_IF_ERROR(CheckInterfaceName(wire.wire));
   const std::string addresses = WireAddresses(wire.wire);
   if (addresses.empty()) return {};
   return MakeError(Errc::kBusy, fmt::format("it has addresses ({}); remove them: the host must "

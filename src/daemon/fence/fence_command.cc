@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "daemon/audit/audit.h"
 #include "daemon/fence/fence_means.h"
+#include "daemon/fence/interface_name.h"
 #include "netlink/doorstep.h"
 
 namespace cygnet {
@@ -27,6 +28,15 @@ std::string WireOf(const std::string& name, const Config* config) {
     if (device.name == name && device.owns_interface) return device.wire;
   }
   return name;
+}
+
+// An alternative name is a fault, and its interface is shut nevertheless.
+Status ShutNamed(const std::string& wire, FenceMeans* means) {
+  if (IsLoopback(wire)) return CheckInterfaceName(wire);
+  const Status status = means->Shut(OwnNameOf(wire));
+  // A running cygnetd owns the tables and keeps the wire shut.
+  const bool owned = !status && status.error().code == Errc::kPermission && !Doorstep::Claim();
+  return status || owned ? CheckInterfaceName(wire) : status;
 }
 
 }  // namespace
@@ -59,11 +69,9 @@ Status ShutWires(const std::vector<std::string>& wires) {
   if (!means) return means.error();
   Status first;
   for (const std::string& wire : wires) {
-    const Status status = means->Shut(wire);
-    if (status) continue;
-    // A running cygnetd owns the tables and keeps the wire shut.
-    if (status.error().code == Errc::kPermission && !Doorstep::Claim()) continue;
-    if (first) first = MakeError(status.error().code, wire + ": " + status.error().message);
+    const Status status = ShutNamed(wire, &*means);
+    if (!status && first)
+      first = MakeError(status.error().code, wire + ": " + status.error().message);
   }
   return first;
 }

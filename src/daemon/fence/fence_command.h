@@ -14,8 +14,8 @@ namespace cygnet {
 // `wire = "NAME"`, alone on its line or in an inline table. Skips lines that are comments.
 std::vector<std::string> WiresNamedIn(const std::string& text);
 
-// Shuts every wire of the list, whether its interface exists or not. Tries all; returns the first
-// error.
+// Shuts every wire of the list, whether its interface exists or not, but never the loopback
+// interface. Tries all; returns the first error.
 Status ShutWires(const std::vector<std::string>& wires);
 // The wires of `config` that are to have a fence.
 std::vector<std::string> FencedWires(const Config& config);

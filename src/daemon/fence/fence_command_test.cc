@@ -1,5 +1,7 @@
 #include "daemon/fence/fence_command.h"
 
+#include <gmock/gmock.h>
+
 #include "daemon/fence/fence_means.h"
 #include "netlink/doorstep.h"
 #include "netlink/fence_name.h"
@@ -29,6 +31,26 @@ TEST_F(FenceCommandTest, ShutsWhatIsThereAndWhatIsNot) {
   EXPECT_TRUE(means.Exists("late0"));
   EXPECT_FALSE(LeavesBy("wa"));
   ASSERT_TRUE(ShutWires({"wa", "late0"})) << "once more";
+}
+
+// nft's iifname and oifname never equal an alternative name.
+TEST_F(FenceCommandTest, AnAlternativeNameIsRefusedAndItsInterfaceShut) {
+  ASSERT_TRUE(Run("ip link property add dev wa altname enp3s0"));
+  const Status status = ShutWires({"enp3s0"});
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().message, "enp3s0: enp3s0 is another name of wa: write wa");
+  EXPECT_TRUE(FenceMeans::Open()->Exists("wa"));
+  EXPECT_FALSE(LeavesBy("wa"));
+  ASSERT_TRUE(ReleaseWire("wa", nullptr));
+  EXPECT_FALSE(FenceMeans::Open()->Exists("enp3s0")) << "nothing was made for the other name";
+}
+
+TEST_F(FenceCommandTest, TheLoopbackInterfaceIsNeverShut) {
+  const Status status = ShutWires({"lo", "wa"});
+  ASSERT_FALSE(status);
+  EXPECT_THAT(status.error().message, testing::HasSubstr("lo is the loopback interface"));
+  EXPECT_FALSE(FenceMeans::Open()->Exists("lo"));
+  EXPECT_TRUE(FenceMeans::Open()->Exists("wa")) << "the others are";
 }
 
 TEST_F(FenceCommandTest, GuardNoneIsNotFenced) {
