@@ -122,6 +122,15 @@ class Configuration(Lifecycle):
             text = f.read().replace('"eth1"', '"wire0"')
         self.assertEqual(self.daemon("--check", "--config", self.file(text)).returncode, 0)
 
+    def test_files_that_are_the_same_are_refused(self):
+        one = os.path.join(self.workdir, "one")
+        for restart, ledger, words in ((one, one, "daemon.restart_file and ledger.file are the same file"),
+                                       (one, one + ".lock", 'daemon.restart_file with ".lock" appended and ledger.file'),
+                                       (one + ".key", one, 'and ledger.file with ".key" appended')):
+            path = self.file(f'[daemon]\nrestart_file = "{restart}"\n[ledger]\nfile = "{ledger}"\n{DEVICE}')
+            self.assertIn(words, self.fails("--check", "--config", path))
+        self.assert_untouched()
+
     def test_missing_wire_interface(self):
         path = self.file(DEVICE.replace("wire0", "wire7"))
         result = self.daemon("--check", "--config", path)

@@ -9,6 +9,7 @@
 
 #include "base/text_file.h"
 #include "daemon/config/config_inside.h"
+#include "daemon/config/written_files.h"
 #include "daemon/cygnetd/runtime.h"
 #include "daemon/cygnetd/settings.h"
 #include "daemon/fence/interface_name.h"
@@ -92,12 +93,41 @@ Status CheckPersist(const Config& config) {
                                device->name));
 }
 
-// Checks that the files which the daemon writes are writable.
+// What is beside them: see RecordFile, LedgerFile, NumberFile and ReplaceFile.
+std::vector<NamedFile> FilesOf(const Config& config) {
+  NamedFile ledger{"ledger.file", LedgerPath(config.ledger), {".lock", ".key", ".key.new", ".new"}};
+  for (uint32_t n = 1; n <= config.ledger.keep; ++n) ledger.beside.push_back(fmt::format(".{}", n));
+  std::vector<NamedFile> files = {
+      {"daemon.restart_file", RestartPath(config), {".lock", ".new"}},
+      std::move(ledger),
+      {"numbers.file", NumbersPath(config.numbers), {".lock", "-wal", "-shm", "-journal"}},
+      {"cluster.state_file", ClusterStatePath(config.cluster), {".lock", ".new"}}};
+  for (const DeviceConfig& device : config.devices) {
+    const TomlEntry* write = device.driver == "pcap" ? device.options.Find("write") : nullptr;
+    const auto* path = write != nullptr ? write->value.As<std::string>() : nullptr;
+    if (path != nullptr) files.push_back({"device " + device.name + ": write", *path});
+  }
+  const auto read = [&files](const char* key, const std::string& path) {
+    files.push_back({.key = key, .path = path, .written = false});
+  };
+  read("fips.boundary", config.fips.boundary);
+  read("cluster.secret_file", config.cluster.secret_file);
+  read("cluster.ca_file", config.cluster.ca_file);
+  read("cluster.certificate", config.cluster.certificate);
+  read("cluster.private_key", config.cluster.private_key);
+  for (const std::string& key : config.cluster.wrapping_keys) read("cluster.wrapping_keys", key);
+  return files;
+}
+
+// Checks that the files which the daemon writes are different ones, and writable.
 Status CheckFiles(const Config& config) {
   CYGNET_RETURN_IF_ERROR(CheckPersist(config));
   if (config.numbers.store == NumbersKept::kFile && NumbersPath(config.numbers).empty()) {
     return MakeError(Errc::kInvalid,
                      "numbers.store = \"file\" needs numbers.file (or systemd's StateDirectory=)");
+  }
+  if (const std::string same = WhatIsTheSameFile(FilesOf(config)); !same.empty()) {
+    return MakeError(Errc::kInvalid, same);
   }
   CYGNET_RETURN_IF_ERROR(CheckClusterFiles(config.cluster));
   for (const auto& [key, path] :
