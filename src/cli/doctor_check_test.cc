@@ -78,6 +78,21 @@ TEST(DoctorDevicesTest, AnInterfaceThatIsDown) {
   EXPECT_THAT(CheckDevices(subject), IsEmpty());
 }
 
+// The wire has its link all the while.
+TEST(DoctorDevicesTest, TheHostsInterfaceThatIsGone) {
+  DoctorSubject subject = WellSubject();
+  subject.stat["drops"] = {{"port-down", 3}};
+  subject.devices = {Parse(R"({"name":"nic0","host_side":{"state":"present","explanation":""}})")};
+  EXPECT_THAT(CheckDevices(subject), IsEmpty());
+  EXPECT_EQ(One(CheckDrops(subject)).level, Level::kNote);
+  subject.devices[0]["host_side"] = {{"state", "removed"}, {"explanation", "it was removed"}};
+  const Finding finding = One(CheckDevices(subject));
+  EXPECT_EQ(finding.level, Level::kFault);
+  EXPECT_THAT(finding.text, HasSubstr("device nic0: it was removed"));
+  EXPECT_EQ(finding.advice, "restart cygnetd");
+  EXPECT_THAT(One(CheckDrops(subject)).advice, HasSubstr("removed or moved: restart cygnetd"));
+}
+
 TEST(DoctorDevicesTest, WhatADeviceMayHave) {
   const auto look = [](const std::string& changes) {
     DoctorSubject subject = WellSubject();

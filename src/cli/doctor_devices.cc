@@ -26,6 +26,11 @@ void CheckDevice(const Json& device, std::vector<Finding>* rows) {
         "do not use it before you know why; the packets are in " + Text(shadow, "evidence") +
             "; then: cygnet offload enable dev " + Text(device, "name"));
   }
+  const Json& host = Child(device, "host_side");
+  if (const std::string at = Text(host, "state"); !at.empty() && at != "present") {
+    Add(rows, Level::kFault, fmt::format("{}: {}", name, Text(host, "explanation")),
+        "restart cygnetd");
+  }
   if (!MayOffload(device)) return;
   const std::string state = Text(device, "state");
   if (state == "failed" || state == "removed") {

@@ -73,11 +73,25 @@ constexpr Remedy kRemedies[] = {
     {"out-ether-type", Level::kNote, "pass_ether_types lets other protocols than IP pass"},
     {"in-ether-type", Level::kNote, "pass_ether_types lets other protocols than IP pass"},
     {"port-full", Level::kNote, "the wire is slower than the traffic: cygnet dev -s"},
-    {"port-down", Level::kNote, "packets came while the wire had no link: cygnet dev"},
+    {"port-down", Level::kNote,
+     "packets came while the wire had no link or the host's interface was down: cygnet dev, ip "
+     "link"},
     {"port-too-big", Level::kNote, "the device's MTU is larger than the wire's: ip link"},
     {"no-buffers", Level::kWarning,
      "the packet pools were empty: raise small or jumbo of [pools] in cygnetd.toml"},
 };
+
+// The host's side loses packets, too, and for good.
+constexpr Remedy kHostSideGone = {
+    "port-down", Level::kFault,
+    "packets for the host find its interface removed or moved: restart cygnetd"};
+
+bool HostSideIsGone(const DoctorSubject& subject) {
+  return std::any_of(subject.devices.begin(), subject.devices.end(), [](const Json& device) {
+    const std::string state = Text(Child(device, "host_side"), "state");
+    return !state.empty() && state != "present";
+  });
+}
 
 const Remedy* RemedyFor(std::string_view reason) {
   const auto found = std::find_if(std::begin(kRemedies), std::end(kRemedies),
@@ -98,7 +112,8 @@ std::vector<Finding> CheckDrops(const DoctorSubject& subject) {
   for (const auto& [reason, count] : Child(subject.stat, "drops").items()) {
     const uint64_t packets = count.get<uint64_t>();
     if (packets == 0) continue;
-    const Remedy* remedy = RemedyFor(reason);
+    const bool of_host = reason == kHostSideGone.reason && HostSideIsGone(subject);
+    const Remedy* remedy = of_host ? &kHostSideGone : RemedyFor(reason);
     rows.push_back({.level = remedy == nullptr ? Level::kNote : remedy->level,
                     .text = fmt::format("{}: {} packets since cygnetd started", reason, packets),
                     .advice = remedy == nullptr ? "cygnet-counters(7) explains " + reason

@@ -90,14 +90,17 @@ Row PolicyRow(const Json& policy) {
 
 Row DeviceRow(const Json& device, bool statistics) {
   const std::string state = Text(device, "state");
-  const std::string link = Text(Child(device, "link"), "state");
+  const std::string host = Text(Child(device, "host_side"), "state");
+  const bool here = host.empty() || host == "present";
+  const std::string wire = Text(Child(device, "link"), "state");
+  const std::string link = !here ? "host-" + host : wire.empty() ? "-" : "link-" + wire;
   const Json& offload = Child(device, "offload");
   const bool disabled = device.value("disabled", false);
   const bool capable = offload.value("capable", false);
   const std::string mode = !capable ? "-" : disabled ? "disabled" : Text(offload, "mode");
   Row row = {{Text(device, "name")},
              {state.empty() ? "-" : state, state == "up" ? Tone::kGood : Tone::kNotice},
-             {link.empty() ? "-" : "link-" + link, link == "up" ? Tone::kGood : Tone::kBad},
+             {link, link == "link-up" ? Tone::kGood : Tone::kBad},
              {Text(device, "driver")},
              {mode, disabled ? Tone::kNotice : Tone::kPlain}};
   const uint64_t limit = Number(offload, "direction_limit");
@@ -106,10 +109,10 @@ Row DeviceRow(const Json& device, bool statistics) {
                                         Number(offload, "inbound_used"), limit)});
   row.push_back({fmt::format("{} keys", Child(device, "held").size())});
   if (statistics) {
-    const Json& wire = Child(device, "wire_stats");
-    row.push_back({"rx " + ShortCount(Number(wire, "rx_packets"))});
-    row.push_back({"tx " + ShortCount(Number(wire, "tx_packets"))});
-    row.push_back({"lost " + ShortCount(Number(wire, "rx_dropped"))});
+    const Json& counts = Child(device, "wire_stats");
+    row.push_back({"rx " + ShortCount(Number(counts, "rx_packets"))});
+    row.push_back({"tx " + ShortCount(Number(counts, "tx_packets"))});
+    row.push_back({"lost " + ShortCount(Number(counts, "rx_dropped"))});
   }
   row.push_back({Text(device, "wire")});
   return row;

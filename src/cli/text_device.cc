@@ -58,6 +58,15 @@ std::string LinkLine(const Json& device, const Ink& ink) {
                      Number(link, "changes"));
 }
 
+// Only if it is not as cygnetd made it. An older daemon does not report it.
+std::string HostSideLine(const Json& device, const Ink& ink) {
+  const Json& host = Child(device, "host_side");
+  const std::string state = Text(host, "state");
+  if (state.empty() || state == "present") return {};
+  return fmt::format("\thost side {}: {}\n", ink.Paint(Tone::kBad, state),
+                     Text(host, "explanation"));
+}
+
 // Whether the device may have keys, and how it may use them.
 std::string StateLines(const Json& device, const Ink& ink) {
   const std::string state = Text(device, "state");
@@ -238,9 +247,9 @@ std::string DeviceText(const Json& device, const Ink& ink) {
                      Text(device, "wire"), Text(device, "driver"), Number(device, "ifindex"),
                      Number(device, "mtu"), Text(device, "mac")) +
          IdentityLine(device) + StateLines(device, ink) + LinkLine(device, ink) +
-         OffloadLines(device) + InsideLines(device) + FenceLine(device) + GuardLine(device) +
-         ShadowLines(device) + HeldLines(device) + PortLine("host", Child(device, "host")) +
-         PortLine("wire", Child(device, "wire_stats"));
+         HostSideLine(device, ink) + OffloadLines(device) + InsideLines(device) +
+         FenceLine(device) + GuardLine(device) + ShadowLines(device) + HeldLines(device) +
+         PortLine("host", Child(device, "host")) + PortLine("wire", Child(device, "wire_stats"));
 }
 
 std::string KeyLogText(const Json& device) {

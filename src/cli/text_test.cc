@@ -287,6 +287,14 @@ TEST_F(TextTest, DeviceWithoutOffloadSaysSo) {
   device["held"] = Json::array();
   EXPECT_THAT(DeviceText(device), HasSubstr("\toffload: not supported by the device\n"));
 }
+TEST_F(TextTest, DeviceShowsThatItsHostSideIsGone) {
+  Json device = Json::parse(kDevice);
+  device["host_side"] = {{"state", "present"}, {"explanation", "interface nic0 is there"}};
+  EXPECT_THAT(DeviceText(device), Not(HasSubstr("host side")));
+  device["host_side"] = {{"state", "removed"}, {"explanation", "interface nic0 was removed"}};
+  EXPECT_THAT(DeviceText(device), HasSubstr("\n\thost side removed: interface nic0 was removed\n"));
+}
+
 
 TEST_F(TextTest, DeviceThatFailedSaysWhyAndWhoseListOfKeysItIs) {
   Json device = Json::parse(kDevice);

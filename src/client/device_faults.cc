@@ -18,6 +18,10 @@ std::map<std::string, std::string> FaultsOf(const Json& device) {
     faults["link"] =
         "the link of its wire is " + link + (explanation.empty() ? "" : ": " + explanation);
   }
+  const std::string host_side = Text(Child(device, "host_side"), "state");
+  if (!host_side.empty() && host_side != "present") {
+    faults["host_side"] = Text(Child(device, "host_side"), "explanation");
+  }
   const std::string caught = Text(Child(device, "shadow"), "caught");
   if (!caught.empty()) faults["caught"] = "caught: " + caught;
   const std::string denied = Text(device, "denied");

@@ -140,6 +140,12 @@ void AddDevice(const Json& device, Samples* metrics) {
                  link_state == "up" ? 1 : 0);
   metrics->Counter("cygnet_link_changes_total", "Times the link went up or down.",
                    {{"device", name}}, Number(link, "changes"));
+  const std::string host_side = Text(Child(device, "host_side"), "state");
+  if (!host_side.empty()) {
+    metrics->Gauge("cygnet_host_side_present",
+                   "1: the interface that cygnetd made for the host is there.",
+                   {{"device", name}, {"state", host_side}}, host_side == "present" ? 1 : 0);
+  }
   const Json& offload = Child(device, "offload");
   if (!offload.value("capable", false)) return;
   const Json& identity = Child(device, "identity");

@@ -47,6 +47,7 @@ TEST(MetricsTest, TakesNumbersFromTheReports) {
         "cygnet_key_holders{holder=\"nic0\",kind=\"device\"} 1", "cygnet_ledger_dropped_total 2",
         "cygnet_drops_total{reason=\"nested\"} 2", "cygnet_xfrm_stat_total{name=\"XfrmInError\"} 1",
         "cygnet_link_up{device=\"nic0\",wire=\"eth1\",state=\"no-carrier\"} 0",
+        "cygnet_host_side_present{device=\"nic0\",state=\"present\"} 1",
         "cygnet_link_changes_total{device=\"nic0\"} 3", "cygnet_uptime_seconds 3"}) {
     EXPECT_THAT(text, HasSubstr("\n" + std::string(line) + "\n"));
   }

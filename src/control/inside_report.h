@@ -7,6 +7,12 @@
 
 namespace cygnet {
 
+// The interface that the daemon made for the host, as it is now.
+struct HostSideReport {
+  std::string state = "present";  // "removed", "elsewhere" (HostPresence)
+  std::string explanation{};
+};
+
 struct InsideReport {
   std::string name;
   std::string device;

@@ -84,6 +84,7 @@ struct DeviceReport {
   std::string link_explanation{};
   bool trusted = true;
   std::vector<std::string> allow_modes;  // "crypto", "packet"
+  HostSideReport host_side{};
   bool disabled = false;                 // by `cygnet offload disable`
   std::string denied;                    // reason code why it gets no keys; empty: it may get keys
   std::string denied_explanation;

@@ -130,6 +130,7 @@ DeviceReport Reports::DeviceAt(std::size_t i) const {
       report.shadow = d.shadow->stats();
     }
     report.offload_up = d.offload->offload_up() && !lied;
+  if (d.host_side) report.host_side = d.host_side();
     report.caps = all.caps(i);
     if (const DeviceSelfTest* test = all.self_test(i)) report.self_test = *test;
     report.offload = d.offload->offload_stats();

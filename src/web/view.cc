@@ -115,10 +115,16 @@ void AddDevices(const ViewInput& input, Json* view) {
   Json& rows = (*view)["devices"] = Json::array();
   for (const Json& device : input.readings->of(Reading::kDevices)) {
     Json row = Json::object();
-    Copy(device,
-         {"name", "wire", "driver", "mtu", "identity", "state", "failure", "link", "trusted",
-          "allow_modes", "disabled", "denied", "denied_explanation", "loss", "guard", "fence",
-          "host", "wire_stats", "self_test"},
+    Copy(device, {"name",        "wire",
+                  "driver",      "mtu",
+                  "identity",    "state",
+                  "failure",     "link",
+                  "host_side",   "trusted",
+                  "allow_modes", "disabled",
+                  "denied",      "denied_explanation",
+                  "loss",        "guard",
+                  "fence",       "host",
+                  "wire_stats",  "self_test"},
          &row);
     Json offload = Child(device, "offload");
     if (offload.is_object()) offload.erase("capabilities");

@@ -254,6 +254,26 @@ class Running(Lifecycle):
         self.host.daemon = None
         self.assert_shut_until_released()
 
+    def cygnet(self, *args):
+        return self.host.ns.run([self.host.cygnet.command, *args], check=False)
+
+    def test_the_hosts_interface_moved_away_and_removed(self):
+        away = labkit.Namespace("away")
+        self.addCleanup(away.close)
+        self.start("--wire", "wire0")
+        for state, change, text in (
+                ("elsewhere", lambda: self.host.ns.ip(f"link set nic0 netns {away.holder.pid}"),
+                 "nic0 is in another network namespace"),
+                ("removed", lambda: away.ip("link del nic0"), "nic0 was removed")):
+            change()
+            self.assertEqual(self.host.show("dev")[0]["host_side"]["state"], state)
+            self.assertIn(f"host side {state}: interface {text}", self.host.text("dev"))
+            self.assertRegex(self.host.text("metrics"), rf'cygnet_host_side_present{{.*state="{state}"}} 0')
+            doctor = self.cygnet("doctor").stdout
+            self.assertRegex(doctor, f"FAULT +device: device nic0: interface {text}")
+            self.assertIn("restart cygnetd", doctor)
+            self.wait_for(lambda what=text: f"device nic0: interface {what}" in self.host.log(), text)
+
     def test_interface_that_persists(self):
         keys = f'restart_file = "{os.path.join(self.workdir, "persist.restart")}"'
         self.assertIn("persist = true needs daemon.restart_file",

@@ -50,6 +50,7 @@ struct ControlDevice {
   const FenceStatus* fence = nullptr;  // nullptr: it has none
   DeviceTerms terms{};
   std::function<std::vector<InsideReport>()> inside{};  // its inside interfaces; empty: none
+  std::function<HostSideReport()> host_side{};          // empty: it cannot go away
 };
 
 // A [[placement]] table: every field given must match; the first matching rule decides.

@@ -113,6 +113,11 @@ ControlPlaneParams Runtime::ControlParams(const Config& config) {
   };
   for (const auto& link : links_) {
     params.devices.push_back(ControlDeviceOf(link.get(), fence_->status(link->config.name)));
+    params.devices.back().host_side = [host = link->host.get()]() -> HostSideReport {
+      const HostPresence presence = host->presence();
+      return {.state = std::string(Name(presence)),
+              .explanation = Explain(presence, std::string(host->name()))};
+    };
     if (link->config.inside.empty()) continue;
     params.devices.back().inside = [this, name = link->config.name] { return InsideOf(name); };
   }

@@ -77,6 +77,7 @@
 //                              "out" and "in": verified, wrong, unverified (dropped: the CPU could
 //                              not compute them)
 //              fence           of its wire: state ("in-force", "none", "broken": the link is down),
+//              host_side       state ("present", "removed", "elsewhere"), explanation
 //                              owned (nobody else can remove its tables), by_tc (tc filters are
 //                              installed as well), restored (how often others removed it),
 //                              explanation

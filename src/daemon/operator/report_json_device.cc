@@ -148,6 +148,8 @@ Json ToJson(const DeviceReport& report) {
                 {{"state", report.link},
                  {"explanation", report.link_explanation},
                  {"changes", report.wire_stats.link_changes}}},
+               {"host_side",
+                {{"state", report.host_side.state}, {"explanation", report.host_side.explanation}}},
                {"trusted", report.trusted},
                {"allow_modes", report.allow_modes},
                {"disabled", report.disabled},

@@ -134,6 +134,7 @@ TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {
     "trusted": true, "allow_modes": ["crypto"], "disabled": false, "denied": "",
     "denied_explanation": "", "loss": "keep",
     "offload": {"capable": true, "up": true, "mode": "crypto", "slots_used": 1, "slots_limit": 16,
+    "host_side": {"state": "present", "explanation": ""},
       "slots_high_water": 2, "outbound_used": 1, "inbound_used": 0, "direction_limit": 8,
       "addresses_used": 1, "addresses_limit": 4, "addresses_high_water": 3, "rekey_reserve": 2,
       "sealed": 3, "opened": 4, "auth_failed": 5, "passed_unknown": 6,

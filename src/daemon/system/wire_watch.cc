@@ -20,7 +20,21 @@ void WireWatch::Add(WatchedWire wire) {
 }
 
 void WireWatch::Look(const LinkChanges& changes) {
-  for (Row& row : rows_) Look(&row, changes);
+  for (Row& row : rows_) {
+    Look(&row, changes);
+    LookAtHost(&row);
+  }
+}
+
+// Nothing that waits for packets notices an interface that was moved to another network namespace.
+void WireWatch::LookAtHost(Row* row) const {
+  const HostPresence now = row->wire.host->presence();
+  if (now == row->presence) return;
+  row->presence = now;
+  const std::string text = Explain(now, std::string(row->wire.host->name()));
+  Log(now == HostPresence::kPresent ? LogLevel::kInfo : LogLevel::kError,
+      "device " + row->wire.device + ": " + text);
+  hooks_.tell(row->wire.device, "host-side " + std::string(Name(now)), text);
 }
 
 // Identifies an interface by its index: a new interface with the wire's name, or one that was gone

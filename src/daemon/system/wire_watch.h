@@ -49,6 +49,7 @@ class WireWatch {
     int ifindex = 0;        // of the open interface; 0: none
     std::string barred{};   // why the existing interface is not used
     std::string trouble{};  // what could not be set on the host-side interface
+    HostPresence presence = HostPresence::kPresent;  // of that interface, as last told
   };
 
   void Look(Row* row, const LinkChanges& changes);
@@ -56,6 +57,7 @@ class WireWatch {
   void Bar(Row* row, const std::string& why);
   void Show(Row* row, const PortLink& link);
   void FollowOnHost(Row* row, const PortLink& link);
+  void LookAtHost(Row* row) const;
   static std::string WhyNarrower(const Row& row, const PortLink& link);
   std::string TextOf(const Row& row) const;
 

@@ -106,6 +106,25 @@ TEST_F(WireWatchTest, TheHostSeesTheCarrier) {
   EXPECT_THAT(up_when_shut_, IsEmpty()) << "it is the same interface, which is shut already";
 }
 
+TEST_F(WireWatchTest, TellsThatTheHostsInterfaceIsGone) {
+  EXPECT_EQ(host_->presence(), HostPresence::kPresent);
+  ASSERT_TRUE(Run("ip link set nic0 name wan0"));
+  Follow();
+  EXPECT_THAT(told_, IsEmpty()) << "a new name is no other interface";
+  ASSERT_TRUE(Run("ip link set wan0 name nic0 && ip link del nic0"));
+  Follow();
+  EXPECT_EQ(host_->presence(), HostPresence::kRemoved);
+  EXPECT_THAT(told_, ElementsAre("nic0: host-side removed: interface nic0 was removed: no traffic "
+                                 "to or from the host until cygnetd is restarted"));
+}
+
+TEST_F(WireWatchTest, TellsThatTheHostsInterfaceIsInAnotherNamespace) {
+  ASSERT_TRUE(Run("unshare --net sleep 3 & sleep 0.2; ip link set nic0 netns $!"));
+  Follow();
+  EXPECT_EQ(host_->presence(), HostPresence::kElsewhere);
+  EXPECT_THAT(told_, ElementsAre(HasSubstr("nic0: host-side elsewhere: interface nic0 is in ")));
+}
+
 TEST_F(WireWatchTest, TheHostSeesMtuAndAddress) {
   ASSERT_TRUE(Run("ip link set wa mtu 1400") && Run("ip link set wa address 02:00:00:00:00:42"));
   Follow();

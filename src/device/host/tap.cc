@@ -82,6 +82,8 @@ int TapPort::IfindexThatEnds() const {
   return stays_ || queues_.empty() ? 0 : IfindexHere(queues_.front()->fd.get());
 }
 
+HostPresence TapPort::presence() const { return PresenceOf(queues_.front()->fd.get(), ifindex_); }
+
 Status TapPort::SetCarrier(LinkStatus wire) {
   const int carrier = wire == LinkStatus::kUp ? 1 : 0;
   if (ioctl(queues_.front()->fd.get(), TUNSETCARRIER, &carrier) == 0) return {};

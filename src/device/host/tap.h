@@ -39,6 +39,7 @@ class TapPort final : public Port {
   // Of an interface that ends with this port. 0: it stays (or a keeper decides that), is gone, or
   // is in another network namespace.
   int IfindexThatEnds() const;
+  HostPresence presence() const;
   uint32_t largest_mtu() const { return largest_mtu_; }
 
   uint32_t Receive(uint32_t queue, PacketBatch* out, DropSink* sink) override;

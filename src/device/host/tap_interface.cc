@@ -204,6 +204,42 @@ int IfindexHere(int queue) {
   return link.Call(SIOCGIFINDEX, &request) ? request.ifr_ifindex : 0;
 }
 
+HostPresence PresenceOf(int queue, int ifindex) {
+  ifreq request{};
+  if (ioctl(queue, TUNGETIFF, &request) != 0) return HostPresence::kRemoved;
+  const NamedInterface here(request.ifr_name);
+  request = here.Request();
+  const bool found = here.Call(SIOCGIFINDEX, &request) && request.ifr_ifindex == ifindex;
+  return found ? HostPresence::kPresent : HostPresence::kElsewhere;
+}
+
+std::string_view Name(HostPresence presence) {
+  switch (presence) {
+    case HostPresence::kPresent:
+      return "present";
+    case HostPresence::kRemoved:
+      return "removed";
+    case HostPresence::kElsewhere:
+      break;
+  }
+  return "elsewhere";
+}
+
+std::string Explain(HostPresence presence, const std::string& name) {
+  switch (presence) {
+    case HostPresence::kPresent:
+      return "interface " + name + " is there";
+    case HostPresence::kRemoved:
+      return "interface " + name +
+             " was removed: no traffic to or from the host until cygnetd is restarted";
+    case HostPresence::kElsewhere:
+      break;
+  }
+  return "interface " + name +
+         " is in another network namespace, or came back from one: cygnetd does not see its "
+         "addresses, routes and neighbours until it is restarted";
+}
+
 Status KeepTapInterface(int queue) {
   if (ioctl(queue, TUNSETPERSIST, 1) != 0) return ErrnoError("TUNSETPERSIST");
   return {};

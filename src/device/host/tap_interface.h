@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -53,6 +54,18 @@ Status SetMacAddress(const std::string& interface, const MacAddress& mac);
 // The index of the interface that this is a queue of; 0: it is gone, or in another network
 // namespace, whose indices are others.
 int IfindexHere(int queue);
+
+// Where the interface of a queue is, as somebody may have moved or removed it.
+enum class HostPresence : uint8_t {
+  kPresent,
+  kRemoved,    // `ip link del`
+  kElsewhere,  // in another network namespace, or back from one with another index
+};
+// `ifindex`: that it had in this namespace.
+HostPresence PresenceOf(int queue, int ifindex);
+std::string_view Name(HostPresence presence);
+// A sentence about the interface `name`, with what to do.
+std::string Explain(HostPresence presence, const std::string& name);
 
 // `queue`: one of its descriptors. The interface then stays after they are closed, until `ip link
 // del`.

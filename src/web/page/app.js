@@ -82,6 +82,7 @@ function troubles(device) {
   if (device.disabled) list.push("the operator has disabled its offload");
   if (!device.trusted) list.push("the operator does not trust it with keys");
   if (device.link && device.link.state !== "up") list.push(`link ${device.link.state}: ${device.link.explanation || ""}`);
+  if (device.host_side && device.host_side.state !== "present") list.push(device.host_side.explanation || device.host_side.state);
   if (device.fence && device.fence.state === "broken") list.push(`fence broken: ${device.fence.explanation || ""}`);
   return list;
 }
