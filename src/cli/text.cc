@@ -110,11 +110,14 @@ std::string PathMtuLine(const Json& sa) {
 std::string OffloadRequestLine(const Json& sa) {
   const auto request = sa.find("offload_requested");
   if (request == sa.end() || request->is_null()) return {};
+  // The name that other commands take. The host may call the interface something else.
+  std::string device = Text(*request, "device");
   const auto ifindex = static_cast<unsigned>(Number(*request, "ifindex"));
   char name[IF_NAMESIZE] = "";
-  const bool known = if_indextoname(ifindex, name) != nullptr;
-  return fmt::format("\toffload requested: {} dev {} dir {}\n", Text(*request, "mode"),
-                     known ? name : fmt::format("if{}", ifindex), Text(*request, "dir"));
+  if (device.empty() && if_indextoname(ifindex, name) != nullptr) device = name;
+  if (device.empty()) device = fmt::format("if{}", ifindex);
+  return fmt::format("\toffload requested: {} dev {} dir {}\n", Text(*request, "mode"), device,
+                     Text(*request, "dir"));
 }
 
 }  // namespace

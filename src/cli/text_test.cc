@@ -223,6 +223,12 @@ TEST_F(TextTest, PolicyShowsTheOffloadThatItsClientRequested) {
               HasSubstr("\toffload requested: packet dev if2000000000 dir in\n"));
 }
 
+TEST_F(TextTest, AnOffloadIsRequestedOnADeviceAsCygnetCallsIt) {
+  Json sa = Json::parse(kSa);
+  sa["offload_requested"]["device"] = "nic0";
+  EXPECT_THAT(SaText(sa), HasSubstr("\toffload requested: crypto dev nic0 dir out\n"));
+}
+
 TEST_F(TextTest, PolicyThatBlocksShowsWhatItWasGiven) {
   const Json policy = Json::parse(R"({
     "selector": "src 0.0.0.0/0 dst 10.2.0.0/16", "dir": "out", "action": "block",
@@ -281,12 +287,6 @@ TEST_F(TextTest, DeviceShowsItsLink) {
               HasSubstr("\n\tlink no-carrier: wire eth1 has no carrier, 3 changes\n"));
 }
 
-TEST_F(TextTest, DeviceWithoutOffloadSaysSo) {
-  Json device = Json::parse(kDevice);
-  device["offload"] = {{"capable", false}, {"capabilities", nullptr}};
-  device["held"] = Json::array();
-  EXPECT_THAT(DeviceText(device), HasSubstr("\toffload: not supported by the device\n"));
-}
 TEST_F(TextTest, DeviceShowsThatItsHostSideIsGone) {
   Json device = Json::parse(kDevice);
   device["host_side"] = {{"state", "present"}, {"explanation", "interface nic0 is there"}};
@@ -295,6 +295,12 @@ TEST_F(TextTest, DeviceShowsThatItsHostSideIsGone) {
   EXPECT_THAT(DeviceText(device), HasSubstr("\n\thost side removed: interface nic0 was removed\n"));
 }
 
+TEST_F(TextTest, DeviceWithoutOffloadSaysSo) {
+  Json device = Json::parse(kDevice);
+  device["offload"] = {{"capable", false}, {"capabilities", nullptr}};
+  device["held"] = Json::array();
+  EXPECT_THAT(DeviceText(device), HasSubstr("\toffload: not supported by the device\n"));
+}
 
 TEST_F(TextTest, DeviceThatFailedSaysWhyAndWhoseListOfKeysItIs) {
   Json device = Json::parse(kDevice);

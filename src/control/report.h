@@ -60,11 +60,13 @@ struct SaReport {
   std::optional<LatenessHistogram> lateness;            // of the inbound half
   std::vector<PlacementReport> placements;              // none for a larval state
   std::vector<std::pair<std::string, uint64_t>> drops;  // reason name, packets; only non-zero
+  std::string offload_device{};  // that its client requested; empty: none, or not one of Cygnet's
 };
 
 struct PolicyReport {
   PolicySpec spec;
   LifetimeUsage usage;
+  std::string offload_device{};  // as of an SA
 };
 
 struct DeviceReport {
@@ -82,9 +84,9 @@ struct DeviceReport {
   std::string failure{};  // why the state is "failed", if the device knows
   std::string link{};     // of the wire: "up", "no-carrier" … (LinkStatus)
   std::string link_explanation{};
+  HostSideReport host_side{};
   bool trusted = true;
   std::vector<std::string> allow_modes;  // "crypto", "packet"
-  HostSideReport host_side{};
   bool disabled = false;                 // by `cygnet offload disable`
   std::string denied;                    // reason code why it gets no keys; empty: it may get keys
   std::string denied_explanation;

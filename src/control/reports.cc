@@ -40,6 +40,15 @@ PlacementReport ReportOf(const PlacedHalf& row, Half half, const EngineSet& engi
 
 }  // namespace
 
+// As Cygnet calls it. The host may have renamed the interface.
+std::string Reports::RequestedOn(const std::optional<OffloadRequest>& request) const {
+  if (!request) return {};
+  for (const ControlDevice& device : from_.placement.devices().all()) {
+    if (device.ifindex == request->ifindex) return device.name;
+  }
+  return {};
+}
+
 std::vector<SaReport> Reports::ReportSas() const {
   std::vector<SaReport> reports;
   for (const auto& sa : from_.path.sad.List()) {
@@ -53,7 +62,8 @@ std::vector<SaReport> Reports::ReportSas() const {
                     .path_mtu = 0,
                     .lateness = {},
                     .placements = {},
-                    .drops = {}};
+                    .drops = {},
+                    .offload_device = RequestedOn(sa->spec().offload)};
     from_.placement.Show(*sa, &report.replay);
     if (sa->outbound() != nullptr) report.path_mtu = LearntPathMtu(*sa->outbound(), Now());
     if (sa->inbound() != nullptr) report.lateness = sa->inbound()->replay.lateness();
@@ -82,7 +92,9 @@ std::vector<SaReport> Reports::ReportSas() const {
 std::vector<PolicyReport> Reports::ReportPolicies() const {
   std::vector<PolicyReport> reports;
   for (PolicyView& view : from_.policies.List()) {
-    reports.push_back({.spec = std::move(view.spec), .usage = view.usage});
+    std::string device = RequestedOn(view.spec.offload);
+    reports.push_back(
+        {.spec = std::move(view.spec), .usage = view.usage, .offload_device = std::move(device)});
   }
   return reports;
 }
@@ -118,6 +130,7 @@ DeviceReport Reports::DeviceAt(std::size_t i) const {
   report.host = d.host_port->stats();
   report.wire_stats = d.wire_port->stats();
   if (d.inside) report.inside = d.inside();
+  if (d.host_side) report.host_side = d.host_side();
   report.link = Name(d.wire_port->link());
   report.link_explanation = Explain(d.wire_port->link(), d.wire);
   if (d.offload != nullptr) {
@@ -130,7 +143,6 @@ DeviceReport Reports::DeviceAt(std::size_t i) const {
       report.shadow = d.shadow->stats();
     }
     report.offload_up = d.offload->offload_up() && !lied;
-  if (d.host_side) report.host_side = d.host_side();
     report.caps = all.caps(i);
     if (const DeviceSelfTest* test = all.self_test(i)) report.self_test = *test;
     report.offload = d.offload->offload_stats();

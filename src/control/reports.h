@@ -2,6 +2,7 @@
 // thread.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ class Reports {
 
  private:
   uint64_t Now() const { return from_.clock.WallSeconds(); }
+  std::string RequestedOn(const std::optional<OffloadRequest>& request) const;
   DeviceReport DeviceAt(std::size_t device) const;
   std::vector<SaId> HeldAsRecorded(const std::string& device) const;
   uint64_t HalvesOn(uint32_t engine) const;

@@ -1,5 +1,7 @@
 #include "control/why.h"
 
+#include <net/if.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -56,6 +58,12 @@ Status Why::FindInterface(const std::string& name, MtuQuery* packet, WhyReport* 
     report->inside = name;
     packet->iif = name;
     return {};
+  }
+  for (const ControlDevice& device : from_.placement.devices().all()) {
+    if (static_cast<int32_t>(if_nametoindex(name.c_str())) != device.ifindex) continue;
+    return MakeError(Errc::kNoDevice,
+                     Text("dev: the host calls the interface of device ", device.name, " \"", name,
+                          "\" now: write dev ", device.name));
   }
   return MakeError(Errc::kNoDevice,
                    "dev: \"" + name + "\" is not a device, a tunnel or an inside interface");

@@ -257,6 +257,22 @@ class Running(Lifecycle):
     def cygnet(self, *args):
         return self.host.ns.run([self.host.cygnet.command, *args], check=False)
 
+    def test_the_hosts_interface_under_another_name(self):
+        self.start("--wire", "wire0")
+        self.host.ns.ip("link set nic0 name wan0")
+        self.host.xfrm(STATE + " offload dev wan0 dir out")
+        self.assertIn("offload requested: crypto dev nic0 dir out", self.host.text("sa"))
+        self.assertEqual(self.host.show("sa")[0]["offload_requested"]["device"], "nic0")
+        self.assertEqual(self.host.show("dev")[0]["host_side"]["state"], "present")
+        for args in (["dev", "wan0"], ["why", "192.0.2.9", "dev", "wan0"]):
+            result = self.cygnet(*args)
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn('the host calls the interface of device nic0 "wan0" now: write', result.stderr)
+        unknown = self.cygnet("ledger", "dev", "nope")
+        self.assertNotEqual(unknown.returncode, 0, unknown.stdout)
+        self.assertIn('"nope" is not a device or an engine', unknown.stderr)
+        self.assertEqual(self.cygnet("ledger", "dev", "nic0").returncode, 0)
+
     def test_the_hosts_interface_moved_away_and_removed(self):
         away = labkit.Namespace("away")
         self.addCleanup(away.close)

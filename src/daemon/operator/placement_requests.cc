@@ -1,4 +1,6 @@
 // Requests about placement: the ledger, what a device would accept, and the operator's commands.
+#include <fmt/format.h>
+
 #include <variant>
 
 #include "daemon/operator/list_reply.h"
@@ -103,6 +105,25 @@ void KeepLast(std::vector<Entry>* entries, std::size_t count) {
   entries->erase(entries->begin(), entries->end() - static_cast<std::ptrdiff_t>(count));
 }
 
+// A wrong name must not look like a holder that never had a key.
+void RequireHolder(const OperatorControl& control, const std::string& name) {
+  for (const DeviceReport& device : control.ReportDevices()) {
+    if (device.name == name) return;
+  }
+  for (const EngineReport& engine : control.ReportEngines()) {
+    if (engine.name == name) return;
+  }
+  LedgerQuery query;
+  query.holder = name;
+  const LedgerReport past = control.ReportLedger(query);
+  if (!past.placements.empty() || !past.keys.empty()) return;
+  throw RequestError{WithDevices(
+      control, MakeError(Errc::kNoDevice,
+                         fmt::format("holder: \"{}\" is not a device or an engine, and the ledger "
+                                     "has no entry of one",
+                                     name)))};
+}
+
 }  // namespace
 
 std::unique_ptr<OperatorReply> MakeLedgerReply(const OperatorControl& control,
@@ -110,6 +131,7 @@ std::unique_ptr<OperatorReply> MakeLedgerReply(const OperatorControl& control,
   request.AllowOnly({"holder", "spi", "dst", "current", "last"});
   LedgerQuery query;
   query.holder = request.Text("holder");
+  if (query.holder) RequireHolder(control, *query.holder);
   if (const auto spi = request.Number("spi")) query.spi = Spi{*spi};
   if (const auto dst = request.Address("dst")) query.daddr = dst->address;
   query.only_current = request.Flag("current");

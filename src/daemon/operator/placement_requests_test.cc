@@ -57,6 +57,16 @@ TEST_F(PlacementRequestTest, LedgerEndsWithASummary) {
   EXPECT_TRUE(query.only_current);
 }
 
+TEST_F(PlacementRequestTest, LedgerOfAnUnknownHolderIsAnErrorUnlessItHadKeys) {
+  const std::string request = R"({"command":"ledger","holder":"nope"})";
+  EXPECT_THAT(ErrorOf(request), StartsWith("holder: \"nope\" is not a device or an engine"));
+  control_.ledger = test::SampleLedgerReport();  // of the past
+  EXPECT_EQ(ErrorOf(request), "no error");
+  control_.ledger = {};
+  control_.devices.emplace_back().name = "nope";
+  EXPECT_EQ(ErrorOf(request), "no error");
+}
+
 TEST_F(PlacementRequestTest, LedgerKeepsTheLatestEntries) {
   control_.ledger = test::SampleLedgerReport();
   for (const char* spi : {"0x1", "0x2"}) {

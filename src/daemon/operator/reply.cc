@@ -2,6 +2,7 @@
 #include "daemon/operator/reply.h"
 
 #include <fmt/format.h>
+#include <net/if.h>
 
 #include <algorithm>
 #include <limits>
@@ -72,6 +73,12 @@ std::unique_ptr<OperatorReply> MakePolicyReply(const OperatorControl& control,
 }
 
 RequestError NoDevice(const OperatorControl& control, const std::string& name) {
+  const auto ifindex = static_cast<int32_t>(if_nametoindex(name.c_str()));
+  for (const DeviceReport& device : control.ReportDevices()) {
+    if (ifindex == 0 || device.ifindex != ifindex) continue;
+    return {fmt::format("the host calls the interface of device {} \"{}\" now: write {}",
+                        device.name, name, device.name)};
+  }
   return {WithDevices(control, MakeError(Errc::kNoDevice, fmt::format("no device \"{}\"", name)))};
 }
 

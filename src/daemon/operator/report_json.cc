@@ -122,11 +122,13 @@ Json LimitsJson(const LifetimeLimits& limits) {
   return json;
 }
 
-Json OffloadRequestJson(const std::optional<OffloadRequest>& request) {
+Json OffloadRequestJson(const std::optional<OffloadRequest>& request, const std::string& device) {
   if (!request) return nullptr;
-  return {{"ifindex", request->ifindex},
-          {"mode", OffloadModeName(request->mode)},
-          {"dir", Name(HalfFor(request->inbound))}};
+  Json json = {{"ifindex", request->ifindex},
+               {"mode", OffloadModeName(request->mode)},
+               {"dir", Name(HalfFor(request->inbound))}};
+  if (!device.empty()) json["device"] = device;
+  return json;
 }
 
 Json IdentityJson(const SaSpec& spec) {
@@ -238,7 +240,7 @@ Json ToJson(const SaReport& report, KeyVisibility keys) {
   AddLateness(report, &json);
   json["limits"] = LimitsJson(spec.limits);
   json["selector"] = ToString(spec.selector);
-  json["offload_requested"] = OffloadRequestJson(spec.offload);
+  json["offload_requested"] = OffloadRequestJson(spec.offload, report.offload_device);
   json["placements"] = Json::array();
   for (const PlacementReport& row : report.placements) {
     json["placements"].push_back(PlacementJson(row));
@@ -259,7 +261,9 @@ Json ToJson(const PolicyReport& report) {
   for (const Template& tmpl : spec.templates) json["templates"].push_back(TemplateJson(tmpl));
   AddMark(spec.mark_value, spec.mark_mask, spec.if_id, &json);
   if (spec.unmet) json["unmet"] = true;
-  if (spec.offload.has_value()) json["offload_requested"] = OffloadRequestJson(spec.offload);
+  if (spec.offload.has_value()) {
+    json["offload_requested"] = OffloadRequestJson(spec.offload, report.offload_device);
+  }
   return json;
 }
 

@@ -31,7 +31,8 @@
 //                              [soft_add_seconds] [hard_add_seconds] [soft_use_seconds]
 //                              [hard_use_seconds]
 //              selector        text; [mark], [if_id] as of a policy; [set_mark] (value, mask)
-//              offload_requested  null, or ifindex, mode ("crypto", "packet"), dir ("in", "out")
+//              offload_requested  null, or ifindex, mode ("crypto", "packet"), dir ("in", "out"),
+//                                 [device] (Cygnet's name of it)
 //              placements      array, one per half of the SA that may be used: direction ("in",
 //                              "out"), requested ("no", "crypto", "packet", "auto", "required"),
 //                              requested_by ("client", "rule", "operator", "device", "": nobody),
@@ -76,8 +77,8 @@
 //                              it until it is enabled again; ""), evidence (file; ""), and for
 //                              "out" and "in": verified, wrong, unverified (dropped: the CPU could
 //                              not compute them)
-//              fence           of its wire: state ("in-force", "none", "broken": the link is down),
 //              host_side       state ("present", "removed", "elsewhere"), explanation
+//              fence           of its wire: state ("in-force", "none", "broken": the link is down),
 //                              owned (nobody else can remove its tables), by_tc (tc filters are
 //                              installed as well), restored (how often others removed it),
 //                              explanation

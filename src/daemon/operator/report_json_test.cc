@@ -68,7 +68,8 @@ TEST(ReportJsonTest, SaShowsWhatIsSet) {
   spec.limits.Change()->hard_packets = 0;
   spec.limits.Change()->soft_add_seconds = 3600;
   spec.offload = OffloadRequest{.mode = OffloadMode::kPacket, .ifindex = 5, .inbound = true};
-  const Json json = ToJson(test::ReportOf(std::move(spec)), KeyVisibility::kHidden);
+  SaReport report = test::ReportOf(std::move(spec));
+  const Json json = ToJson(report, KeyVisibility::kHidden);
   EXPECT_EQ(json["src"], "2001:db8::1");
   EXPECT_EQ(json["spi"], "0xffffffff");
   EXPECT_EQ(json["family"], 6);
@@ -80,6 +81,8 @@ TEST(ReportJsonTest, SaShowsWhatIsSet) {
   EXPECT_EQ(json["encap"].dump(), R"({"sport":4500,"dport":4501})");
   EXPECT_EQ(json["limits"].dump(), R"({"hard_packets":0,"soft_add_seconds":3600})");
   EXPECT_EQ(json["offload_requested"].dump(), R"({"ifindex":5,"mode":"packet","dir":"in"})");
+  report.offload_device = "nic0";
+  EXPECT_EQ(ToJson(report, KeyVisibility::kHidden)["offload_requested"]["device"], "nic0");
   EXPECT_EQ(json["placements"].dump(), "[]");
   EXPECT_EQ(json["drops"].dump(), "{}");
 }
@@ -131,10 +134,10 @@ TEST(ReportJsonTest, DeviceHasTheDocumentedFields) {
     "identity": {"model": "Cygnet NIC", "serial": "42", "firmware": "1.0", "simulated": false},
     "state": "up", "failure": "",
     "link": {"state": "no-carrier", "explanation": "wire eth1 has no carrier", "changes": 3},
+    "host_side": {"state": "present", "explanation": ""},
     "trusted": true, "allow_modes": ["crypto"], "disabled": false, "denied": "",
     "denied_explanation": "", "loss": "keep",
     "offload": {"capable": true, "up": true, "mode": "crypto", "slots_used": 1, "slots_limit": 16,
-    "host_side": {"state": "present", "explanation": ""},
       "slots_high_water": 2, "outbound_used": 1, "inbound_used": 0, "direction_limit": 8,
       "addresses_used": 1, "addresses_limit": 4, "addresses_high_water": 3, "rekey_reserve": 2,
       "sealed": 3, "opened": 4, "auth_failed": 5, "passed_unknown": 6,
