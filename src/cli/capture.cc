@@ -54,6 +54,18 @@ Result<UniqueFd> TakeSignals() {
   return fd;
 }
 
+// A link is followed to a device or pipe (/dev/stdout) only: to a file, who made it would choose
+// what is overwritten.
+UniqueFd OpenNamed(const std::string& path) {
+  UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (fd.valid() || errno != ELOOP) return fd;
+  fd = UniqueFd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  struct stat facts {};
+  if (fd.valid() && fstat(fd.get(), &facts) == 0 && !S_ISREG(facts.st_mode)) return fd;
+  errno = ELOOP;
+  return UniqueFd();
+}
+
 // The file may hold plaintext, so only the caller may read it, even if it existed before. It is
 // overwritten, as by tcpdump and dumpcap.
 Result<UniqueFd> OpenOutput(const std::string& path) {
@@ -62,11 +74,17 @@ Result<UniqueFd> OpenOutput(const std::string& path) {
     if (!fd.valid()) return ErrnoError("standard output");
     return fd;
   }
-  UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  UniqueFd fd = OpenNamed(path);
+  if (!fd.valid() && errno == ELOOP) {
+    return MakeError(Errc::kPermission, path + " is a symbolic link: name the file itself");
+  }
   struct stat facts {};
   if (!fd.valid() || fstat(fd.get(), &facts) != 0) return ErrnoError(path);
-  const bool own = S_ISREG(facts.st_mode) && facts.st_uid == geteuid();
-  if (own && fchmod(fd.get(), 0600) != 0) return ErrnoError(path);
+  if (!S_ISREG(facts.st_mode)) return fd;
+  if (facts.st_uid != geteuid()) {
+    return MakeError(Errc::kPermission, path + " belongs to another user; remove it");
+  }
+  if (fchmod(fd.get(), 0600) != 0 || ftruncate(fd.get(), 0) != 0) return ErrnoError(path);
   return fd;
 }
 

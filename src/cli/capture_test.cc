@@ -199,6 +199,29 @@ TEST_F(RunCaptureTest, ExistingFileIsOverwrittenAndNobodyElseMayReadIt) {
             std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 }
 
+TEST_F(RunCaptureTest, AFileOfAnotherUserIsNotWritten) {
+  std::ofstream(arguments_.WriteFile()) << "theirs";
+  if (chown(arguments_.WriteFile().c_str(), 65534, 65534) != 0) GTEST_SKIP() << "needs root";
+  const ScriptedDaemon daemon({R"({"ok":true})", Header(), PacketBlock()}, Ending::kClose);
+  const Status status = RunCapture(arguments_, daemon.connector());
+  ASSERT_FALSE(status);
+  EXPECT_THAT(status.error().message, HasSubstr("belongs to another user"));
+  EXPECT_EQ(Written(), "theirs") << "nobody reads plaintext, and nothing is lost";
+}
+
+TEST_F(RunCaptureTest, ALinkToAFileIsNotFollowed) {
+  const std::string target = arguments_.WriteFile() + ".target";
+  std::ofstream(target) << "kept";
+  unlink(arguments_.WriteFile().c_str());
+  ASSERT_EQ(symlink(target.c_str(), arguments_.WriteFile().c_str()), 0);
+  const ScriptedDaemon daemon({R"({"ok":true})", Header(), PacketBlock()}, Ending::kClose);
+  const Status status = RunCapture(arguments_, daemon.connector());
+  ASSERT_FALSE(status);
+  EXPECT_THAT(status.error().message, HasSubstr("is a symbolic link"));
+  EXPECT_EQ(Written(), "kept");
+  std::filesystem::remove(target);
+}
+
 TEST_F(RunCaptureTest, SaysThatTheDaemonWentAway) {
   const ScriptedDaemon daemon({R"({"ok":true})", Header(), PacketBlock()}, Ending::kClose);
   const Status status = RunCapture(arguments_, daemon.connector());
