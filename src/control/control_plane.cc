@@ -61,7 +61,7 @@ ControlPlane::ControlPlane(ControlPlaneParams params)
                  .larval_seconds = params_.larval_seconds}),
       aevents_(&announcer_, params_.clock),
       mappings_(&announcer_, params_.clock),
-      keepalives_(params_.path, params_.pools),
+      keepalives_(params_.path, params_.pools, params_.clock),
       sas_({.path = params_.path,
             .clock = params_.clock,
             .announcer = &announcer_,

@@ -1,5 +1,7 @@
 #include "control/nat_events.h"
 
+#include <algorithm>
+
 namespace cygnet {
 
 void NatMappings::OnMapping(const SaPtr& sa, const FlowKey& outer) {
@@ -14,21 +16,39 @@ void NatMappings::OnMapping(const SaPtr& sa, const FlowKey& outer) {
   announcer_.Notify(SaMapping{.sa = sa, .new_saddr = outer.saddr, .new_sport = outer.sport});
 }
 
-NatKeepalives::NatKeepalives(DataPath* path, PacketPools* pools) : path_(*path) {
+NatKeepalives::NatKeepalives(DataPath* path, PacketPools* pools, const Clock* clock)
+    : path_(*path), clock_(*clock) {
   if (pools != nullptr) packets_.emplace(&pools->small);
 }
 
-void NatKeepalives::Check(const Sa& sa, uint64_t now) {
+// An SA that is new here may have been quiet since the wall clock's time of its last use, and a use
+// between two checks was not longer ago than the first of them.
+NatKeepalives::Row* NatKeepalives::CountQuiet(const Sa& sa) {
+  const uint64_t wall = clock_.WallSeconds();
+  const uint64_t now = clock_.MonotonicNs() / 1'000'000'000;
+  const uint64_t used = sa.lifetime().last_used();
+  const uint64_t ago = wall - std::min(used, wall);
+  const auto [found, is_new] = rows_.try_emplace(sa.number);
+  Row* row = &found->second;
+  const uint64_t passed = now - std::min(row->checked, now);
+  if (is_new) {
+    row->quiet = ago;
+  } else if (used != row->last_used) {
+    row->quiet = std::min(ago, passed);
+  } else {
+    row->quiet += passed;
+  }
+  row->last_used = used;
+  row->checked = now;
+  return row;
+}
+
+void NatKeepalives::Check(const Sa& sa) {
   const SaSpec& spec = sa.spec();
   if (!spec.rare->nat_keepalive.has_value() || !spec.encap.has_value() || !sa.usable()) return;
   if (sa.outbound() == nullptr || !packets_.has_value()) return;
-  const uint64_t interval = *spec.rare->nat_keepalive;
-  const auto last = sent_at_.find(sa.number);
-  if (now < sa.lifetime().last_used() + interval ||
-      (last != sent_at_.end() && now < last->second + interval)) {
-    return;
-  }
-  if (Send(sa)) sent_at_[sa.number] = now;
+  Row* row = CountQuiet(sa);
+  if (row->quiet >= *spec.rare->nat_keepalive && Send(sa)) row->quiet = 0;
 }
 
 // False: retry at the next tick.

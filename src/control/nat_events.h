@@ -32,22 +32,30 @@ class NatMappings {
   std::unordered_map<uint64_t, MappingLimiter> limiters_;  // of SAs that had an event
 };
 
-// Keep-alives of SAs that send nothing (kernel: nat_keepalive_work_single).
+// Keep-alives of SAs that send nothing (kernel: nat_keepalive_work_single). The wall clock says
+// when an SA was used; as it may be set back, how long that is ago is counted by the monotonic one.
 class NatKeepalives {
  public:
   // `pools` nullptr: none are sent.
-  NatKeepalives(DataPath* path, PacketPools* pools);
+  NatKeepalives(DataPath* path, PacketPools* pools, const Clock* clock);
 
-  // Sends one if the SA has sent nothing for its interval. `now`: wall-clock seconds.
-  void Check(const Sa& sa, uint64_t now);
-  void Forget(uint64_t sa_number) { sent_at_.erase(sa_number); }
+  // Sends one if the SA has sent nothing for its interval.
+  void Check(const Sa& sa);
+  void Forget(uint64_t sa_number) { rows_.erase(sa_number); }
 
  private:
+  struct Row {
+    uint64_t last_used = 0;  // Lifetime::last_used
+    uint64_t checked = 0;    // monotonic seconds
+    uint64_t quiet = 0;      // seconds without traffic or keep-alive
+  };
+  Row* CountQuiet(const Sa& sa);
   bool Send(const Sa& sa);
 
   DataPath& path_;
+  const Clock& clock_;
   std::optional<PacketCache> packets_;
-  std::unordered_map<uint64_t, uint64_t> sent_at_;  // wall-clock seconds, by the SA's number
+  std::unordered_map<uint64_t, Row> rows_;  // by the SA's number
 };
 
 }  // namespace cygnet

@@ -66,6 +66,21 @@ TEST_F(NatTest, KeepalivesComeAnIntervalAfterTheLastUse) {
   EXPECT_EQ(FramesAfter(1), 1u);
 }
 
+TEST_F(NatTest, AWallClockThatIsSetBackSilencesNoKeepalives) {
+  Add("192.0.2.1", "192.0.2.2", 20);
+  SendPacket();
+  EXPECT_EQ(FramesAfter(1), 0u);
+  clock_.wall_seconds -= 3600;
+  EXPECT_EQ(FramesAfter(18), 0u);
+  EXPECT_EQ(FramesAfter(1), 1u);
+  EXPECT_EQ(FramesAfter(19), 0u);
+  clock_.wall_seconds -= 3600;
+  EXPECT_EQ(FramesAfter(1), 1u);
+  SendPacket();
+  EXPECT_EQ(FramesAfter(19), 0u) << "an earlier time is a use as well";
+  EXPECT_EQ(FramesAfter(1), 1u);
+}
+
 TEST_F(NatTest, NoKeepalivesWithoutIntervalOrNextHop) {
   Add("192.0.2.1", "192.0.2.2", 0);
   EXPECT_EQ(FramesAfter(100), 0u);

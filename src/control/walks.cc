@@ -45,7 +45,7 @@ void Walks::WalkTimes(Turn turn) {
   const uint64_t now = parts_.clock->WallSeconds();
   times_from_ = path_.sad.ForEachFrom(*times_from_, [&](const SaPtr& sa) {
     parts_.sas->CheckTimes(sa, now);
-    parts_.keepalives->Check(*sa, now);
+    parts_.keepalives->Check(*sa);
     return turn.GoesOn();
   });
 }

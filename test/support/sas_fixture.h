@@ -67,7 +67,7 @@ class SasFixture : public testing::Test {
   LarvalSas larval_{&path_, &clock_, &budget_};
   Aevents aevents_{&announcer_, &clock_};
   NatMappings mappings_{&announcer_, &clock_};
-  NatKeepalives keepalives_{&path_, &pools_};
+  NatKeepalives keepalives_{&path_, &pools_, &clock_};
   Sas sas_{{.path = &path_,
             .clock = &clock_,
             .announcer = &announcer_,
