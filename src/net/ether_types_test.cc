@@ -1,6 +1,7 @@
 #include "net/ether_types.h"
 
 #include <gtest/gtest.h>
+#include <linux/if_ether.h>
 
 #include "support/packet_builder.h"
 
@@ -45,6 +46,32 @@ TEST(EtherTypesTest, WhatIsListedPassesAndNoLengthDoes) {
   EXPECT_FALSE(types.Has(38));
   types.Set({});
   EXPECT_FALSE(types.Has(0x88cc));
+}
+
+// Bug: only some tags and tunnels were refused, and a frame of another kind took IP past policy.
+TEST(EtherTypesTest, TypesThatHoldPacketsOrFramesCarryIp) {
+  constexpr uint16_t kTypes[] = {
+      ETH_P_IP,       ETH_P_IPV6,      ETH_P_X25,       ETH_P_BPQ,      ETH_P_ERSPAN2,
+      ETH_P_BATMAN,   ETH_P_TEB,       ETH_P_ATALK,     ETH_P_8021Q,    ETH_P_ERSPAN,
+      ETH_P_WCCP,     ETH_P_MPLS_UC,   ETH_P_MPLS_MC,   ETH_P_ATMMPOA,  ETH_P_PPP_SES,
+      ETH_P_LINK_CTL, ETH_P_ATMFATE,   ETH_P_REALTEK,   ETH_P_ETHERCAT, ETH_P_8021AD,
+      ETH_P_MACSEC,   ETH_P_8021AH,    ETH_P_PRP,       ETH_P_FCOE,     ETH_P_IBOE,
+      ETH_P_HSR,      ETH_P_NSH,       ETH_P_QINQ1,     ETH_P_QINQ2,    ETH_P_QINQ3,
+      ETH_P_EDSA,     ETH_P_DSA_8021Q, ETH_P_DSA_A5PSW, ETH_P_IFE,
+      0x22f3,   // TRILL
+      0x8870,   // long LLC frames
+      0x8926,   // VN-tag
+      0x893f,   // 802.1BR tag
+      0xa0ed,   // LoWPAN
+      0xf1c1};  // 802.1CB tag
+  for (const uint16_t type : kTypes) EXPECT_TRUE(CarriesIp(type)) << std::hex << type;
+}
+
+TEST(EtherTypesTest, TypesOfOneProtocolAloneCarryNoIp) {
+  constexpr uint16_t kTypes[] = {ETH_P_TSN,  ETH_P_PAUSE, ETH_P_SLOW,     ETH_P_PPP_DISC, ETH_P_PAE,
+                                 ETH_P_AOE,  ETH_P_LLDP,  ETH_P_PROFINET, ETH_P_802_EX1,  ETH_P_MRP,
+                                 ETH_P_1588, ETH_P_CFM,   ETH_P_FIP,      ETH_P_TIPC};
+  for (const uint16_t type : kTypes) EXPECT_FALSE(CarriesIp(type)) << std::hex << type;
 }
 
 }  // namespace
