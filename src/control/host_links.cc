@@ -3,6 +3,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/if_link.h>
+#include <linux/lwtunnel.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 
@@ -37,6 +38,10 @@ int32_t Index(const nlattr* attr) {
   return mnl_attr_get_payload_len(attr) < sizeof(uint32_t)
              ? 0
              : static_cast<int32_t>(mnl_attr_get_u32(attr));
+}
+
+uint16_t Number16(const nlattr* attr) {
+  return mnl_attr_get_payload_len(attr) < sizeof(uint16_t) ? uint16_t{0} : mnl_attr_get_u16(attr);
 }
 
 std::string Words(const nlattr* attr) {
@@ -120,6 +125,7 @@ void ReadNextHops(const nlattr* attr, const HostRoute& route, std::vector<HostRo
     ForEachAttr(first, reinterpret_cast<const char*>(hop) + hop->rtnh_len, [&one](const nlattr* a) {
       const uint16_t type = mnl_attr_get_type(a);
       if (type == RTA_GATEWAY || type == RTA_VIA) one.has_gateway = true;
+      if (type == RTA_ENCAP_TYPE) one.encapsulation = Number16(a);
     });
     out->push_back(one);
     const int size = RTNH_ALIGN(hop->rtnh_len);
@@ -142,6 +148,7 @@ void ReadRoute(const nlmsghdr* message, std::vector<HostRoute>* out) {
     if (type == RTA_OIF) route.ifindex = Index(attr);
     if (type == RTA_GATEWAY || type == RTA_VIA) route.has_gateway = true;
     if (type == RTA_MULTIPATH) several = attr;
+    if (type == RTA_ENCAP_TYPE) route.encapsulation = Number16(attr);
     if (type != RTA_DST) return;
     const std::size_t want = AddressBits(route.to.family) / 8;
     if (mnl_attr_get_payload_len(attr) < want) return;
@@ -314,6 +321,33 @@ bool IsTunnel(const HostLink& link) {
       "erspan",  "vti",       "vti6", "xfrm",      "vxlan",  "geneve", "gtp",
       "bareudp", "ip6erspan", "l2tp", "wireguard", "macsec", "tun",    "ppp"};
   return std::find(std::begin(kKinds), std::end(kKinds), link.kind) != std::end(kKinds);
+}
+
+std::string Encapsulation(uint16_t type) {
+  constexpr uint16_t kXfrm = 10;  // LWTUNNEL_ENCAP_XFRM, of Linux 6.1
+  switch (type) {
+    case LWTUNNEL_ENCAP_NONE:
+    case LWTUNNEL_ENCAP_IP:
+    case LWTUNNEL_ENCAP_IP6:
+    case kXfrm:
+      return {};
+    case LWTUNNEL_ENCAP_MPLS:
+      return "mpls";
+    case LWTUNNEL_ENCAP_ILA:
+      return "ila";
+    case LWTUNNEL_ENCAP_SEG6:
+      return "seg6";
+    case LWTUNNEL_ENCAP_BPF:
+      return "bpf";
+    case LWTUNNEL_ENCAP_SEG6_LOCAL:
+      return "seg6local";
+    case LWTUNNEL_ENCAP_RPL:
+      return "rpl";
+    case LWTUNNEL_ENCAP_IOAM6:
+      return "ioam6";
+    default:
+      return "of type " + std::to_string(type);
+  }
 }
 
 }  // namespace cygnet

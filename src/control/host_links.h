@@ -35,7 +35,8 @@ struct HostRoute {
   AddressPrefix to{};
   int32_t ifindex = 0;
   bool has_gateway = false;
-  bool connected = false;  // made by the kernel for an address
+  bool connected = false;      // made by the kernel for an address
+  uint16_t encapsulation = 0;  // RTA_ENCAP_TYPE; 0: none
 };
 
 // What decides how the host forwards a packet, besides the mark of a firewall.
@@ -77,5 +78,9 @@ std::set<int32_t> StackOver(const std::vector<HostLink>& links, int32_t ifindex)
 
 // True for an interface that encapsulates packets before they reach a wire.
 bool IsTunnel(const HostLink& link);
+
+// The name of a route's encapsulation (RTA_ENCAP_TYPE) that encloses or changes a packet before an
+// interface has it. Empty: none, or one that only tells a tunnel interface of the host what to do.
+std::string Encapsulation(uint16_t type);
 
 }  // namespace cygnet

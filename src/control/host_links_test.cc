@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <optional>
+#include <set>
+#include <string>
 #include <thread>
 
 namespace cygnet {
@@ -51,6 +53,35 @@ TEST(HostLinksTest, RoutesOfEveryKindCount) {
   };
   EXPECT_TRUE(leads("10.1.0.0/16"));
   EXPECT_FALSE(leads("10.2.0.0/16")) << "it blocks";
+}
+
+// Bug: the routes looked the same as those without. Also of a next hop of several, and of one that
+// is an object of its own.
+TEST(HostLinksTest, EncapsulationsOfRoutesShow) {
+  std::vector<HostRoute> routes;
+  std::thread([&routes] {
+    constexpr const char* kRoutes =
+        "ip link add d0 type veth peer name d1 && ip link set d0 up && ip link set d1 up &&"
+        "ip addr add 2001:db8::1/64 dev d0 nodad && s='encap seg6 mode inline segs 2001:db8::9' &&"
+        "ip -6 route add fd01::/32 $s via 2001:db8::2 dev d0 &&"
+        "ip -6 route add fd02::/32 nexthop $s via 2001:db8::2 dev d0 nexthop via 2001:db8::3 dev d0"
+        "&& ip nexthop add id 7 via 2001:db8::2 dev d0 $s && ip -6 route add fd03::/32 nhid 7 &&"
+        "ip -6 route add fd04::1/128 encap seg6local action End dev d0";
+    if (unshare(CLONE_NEWNET) == 0 && Shell(kRoutes)) routes = (*HostLinks::Create())->Routes();
+  }).join();
+  if (routes.empty()) GTEST_SKIP() << "no network namespaces here, or a kernel without seg6";
+  const auto names = [&routes](const char* to) {
+    std::multiset<std::string> all;
+    for (const HostRoute& route : routes) {
+      if (route.to == *ParsePrefix(to)) all.insert(Encapsulation(route.encapsulation));
+    }
+    return all;
+  };
+  EXPECT_EQ(names("fd01::/32"), std::multiset<std::string>{"seg6"});
+  EXPECT_EQ(names("fd02::/32"), (std::multiset<std::string>{"", "seg6"}));
+  EXPECT_EQ(names("fd03::/32"), std::multiset<std::string>{"seg6"});
+  EXPECT_EQ(names("fd04::1/128"), std::multiset<std::string>{"seg6local"});
+  EXPECT_EQ(names("2001:db8::/64"), std::multiset<std::string>{""});
 }
 
 TEST(HostLinksTest, RulesGiveTheirPrefixes) {

@@ -100,6 +100,26 @@ bool HasLearnt(const nlattr* attr) {
   return info.rta_expires != 0;
 }
 
+uint16_t ReadType(const nlattr* attr) {
+  return mnl_attr_get_payload_len(attr) < sizeof(uint16_t) ? uint16_t{0} : mnl_attr_get_u16(attr);
+}
+
+bool SomeEnclose(const nlattr* next_hops) {
+  const auto* hop = static_cast<const rtnexthop*>(mnl_attr_get_payload(next_hops));
+  auto left = static_cast<int>(mnl_attr_get_payload_len(next_hops));
+  bool some = false;
+  for (; RTNH_OK(hop, left); left -= RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop)) {
+    const char* end = reinterpret_cast<const char*>(hop) + hop->rtnh_len;
+    const auto* attr = reinterpret_cast<const nlattr*>(hop + 1);
+    while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
+      const bool encapsulates = mnl_attr_get_type(attr) == RTA_ENCAP_TYPE;
+      if (encapsulates && !Encapsulation(ReadType(attr)).empty()) some = true;
+      attr = mnl_attr_next(attr);
+    }
+  }
+  return some;
+}
+
 RouteAnswer ReadAnswer(const nlmsghdr* message, IpFamily family) {
   RouteAnswer answer;
   answer.kind = KindOf(static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message))->rtm_type);
@@ -118,11 +138,12 @@ RouteAnswer ReadAnswer(const nlmsghdr* message, IpFamily family) {
       case RTA_CACHEINFO:
         expires = HasLearnt(attr);
         break;
-      case RTA_ENCAP:
-        answer.encloses = true;
+      case RTA_ENCAP_TYPE:
+        answer.encapsulation = ReadType(attr);
         break;
       case RTA_MULTIPATH:
         answer.several = true;
+        answer.some_enclose = SomeEnclose(attr);
         break;
       default:
         break;
@@ -257,7 +278,8 @@ RouteAnswer HostNetwork::AskRoute(const RouteQuestion& question) {
   const RouteAnswer route = ask(true);  // as it is in the table
   answer.several = route.several;
   answer.own_mtu = route.mtu;
-  answer.encloses = answer.encloses || route.encloses;
+  answer.some_enclose = route.some_enclose;
+  if (answer.encapsulation == 0) answer.encapsulation = route.encapsulation;
   return answer;
 }
 

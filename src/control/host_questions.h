@@ -41,12 +41,13 @@ enum class RouteKind : uint8_t {
 struct RouteAnswer {
   RouteKind kind = RouteKind::kNoAnswer;
   int32_t ifindex = 0;
-  IpAddress source{};     // that the kernel would choose; any: none
-  uint32_t mtu = 0;       // 0: its interface's
-  bool learnt = false;    // `mtu` is a path MTU that the host has learnt
-  uint32_t own_mtu = 0;   // of the route itself; 0: its interface's
-  bool several = false;   // the route has several next hops
-  bool encloses = false;  // the route puts more around the packet than a frame
+  IpAddress source{};          // that the kernel would choose; any: none
+  uint32_t mtu = 0;            // 0: its interface's
+  bool learnt = false;         // `mtu` is a path MTU that the host has learnt
+  uint32_t own_mtu = 0;        // of the route itself; 0: its interface's
+  bool several = false;        // the route has several next hops
+  uint16_t encapsulation = 0;  // of the route (RTA_ENCAP_TYPE); 0: none
+  bool some_enclose = false;   // of several next hops, some have an encapsulation
 
   bool SameWay(const RouteAnswer& other) const {
     return kind == other.kind && ifindex == other.ifindex;

@@ -118,6 +118,26 @@ TEST(HostQuestionsTest, Rows) {
   });
 }
 
+TEST(HostQuestionsTest, EncapsulationsOfRoutes) {
+  bool supported = false;
+  InNetwork([&supported](Host* host) {
+    supported = Shell(
+        "s='encap seg6 mode inline segs fd00::9'; ip -6 route add fd03::/32 $s via fd00::2 dev nic0"
+        "&& ip -6 route add fd04::/32 nexthop $s via fd00::2 dev nic0 nexthop via fd00::3 dev nic0"
+        "&& ip nexthop add id 7 via fd00::2 dev nic0 $s && ip -6 route add fd05::/32 nhid 7");
+    if (!supported) return;
+    for (const char* dst : {"fd03::1", "fd05::1"}) {
+      EXPECT_EQ(host->Way(dst).outcome, Outcome::kSends) << dst;
+      EXPECT_EQ(host->Way(dst).encapsulation, "seg6") << dst;
+      EXPECT_EQ(host->Way(dst, "fd01::9").encapsulation, "seg6") << dst;
+    }
+    EXPECT_EQ(host->Way("fd02::1").encapsulation, "");
+    EXPECT_THAT(host->Way("fd04::1").notes,
+                testing::Contains(testing::HasSubstr("Some have an encapsulation")));
+  });
+  if (!supported) GTEST_SKIP() << "no network namespaces here, or a kernel without seg6";
+}
+
 TEST(HostQuestionsTest, ForwardingAndTheReversePathFilter) {
   InNetwork([](Host* host) {
     const auto text = [host](const char* src, const char* iif = "") {

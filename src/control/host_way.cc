@@ -255,15 +255,13 @@ Result<HostWay> Finder::Find() {
   if (StopsAtForwarding(answer) || StopsAtKind(answer)) return std::move(way_);
   way_.ifindex = answer.ifindex;
   if (!query_.src.has_value()) way_.source = answer.source;
-  if (answer.encloses) {
-    Drops("its route encloses it in another packet, which is not looked into");
-    return std::move(way_);
-  }
+  way_.encapsulation = Encapsulation(answer.encapsulation);
   if (StopsAtLink(answer)) return std::move(way_);
   SetMtu(answer);
   if (answer.several) {
     way_.notes.push_back("Its route has several next hops, over which the host spreads flows; " +
-                         NameOf(answer.ifindex) + " is the one that it names for these fields.");
+                         NameOf(answer.ifindex) + " is the one that it names for these fields." +
+                         (answer.some_enclose ? " Some have an encapsulation." : ""));
   }
   return std::move(way_);
 }

@@ -29,6 +29,7 @@ struct HostWay {
   bool group = false;                // to a multicast or broadcast address
   uint32_t mtu = 0;                  // the largest packet that the host sends there; 0: unknown
   std::string mtu_of{};              // what limits it: "the interface nic0"
+  std::string encapsulation{};       // of its route, which encloses or changes it; empty: none
   std::vector<std::string> notes{};  // sentences
   std::vector<std::string> open{};   // the fields that it depends on
 };

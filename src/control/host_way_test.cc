@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/lwtunnel.h>
 
 #include "net/ip_protocol.h"
 #include "support/packet_builder.h"
@@ -89,6 +90,18 @@ TEST_F(HostWayTest, WhatIsGivenIsAsked) {
   EXPECT_EQ(question.sport, 5);
   EXPECT_EQ(question.dport, 80);
   EXPECT_EQ(question.mark, 9u);
+}
+
+// Bug: "the host drops it", although it leaves.
+TEST_F(HostWayTest, WhatARouteEnclosesIsSent) {
+  answer_.encapsulation = LWTUNNEL_ENCAP_SEG6;
+  EXPECT_EQ(Way().outcome, Outcome::kSends);
+  EXPECT_EQ(Way().encapsulation, "seg6");
+  links_[0].running = false;
+  EXPECT_EQ(Way().outcome, Outcome::kDrops) << "without a carrier, nothing does";
+  links_[0].running = true;
+  answer_.encapsulation = LWTUNNEL_ENCAP_IP;  // tells a tunnel interface what to do
+  EXPECT_EQ(Way().encapsulation, "");
 }
 
 TEST_F(HostWayTest, KindsOfRoutes) {

@@ -92,6 +92,12 @@ Result<MtuExplain::Way> MtuExplain::FindWay(const MtuQuery& query) const {
       return way;
     }
   }
+  if (!way.host.encapsulation.empty()) {
+    report.verdict = MtuVerdict::kNotOurs;
+    report.explanation = "its route has an encapsulation (" + way.host.encapsulation +
+                         "), and policies see only what that makes of it";
+    return way;
+  }
   way.device = DeviceAt(way.ifindex, &report);
   if (way.device == nullptr) {
     report.verdict = MtuVerdict::kNotOurs;

@@ -2,6 +2,7 @@
 #include "control/mtu_explain.h"
 
 #include <gtest/gtest.h>
+#include <linux/lwtunnel.h>
 
 #include <numeric>
 
@@ -162,6 +163,17 @@ TEST_F(MtuRouteTest, RouteDecidesTheDeviceAndTheSource) {
   route_.ifindex = 99;
   EXPECT_EQ(Explain()->verdict, MtuVerdict::kNotOurs);
   EXPECT_EQ(Explain()->explanation, "it leaves by an interface that cygnetd does not own");
+}
+
+// Bug: it was called blocked, although it leaves.
+TEST_F(MtuRouteTest, WhatARouteEnclosesIsNotOurs) {
+  route_ = {.kind = RouteKind::kUnicast,
+            .ifindex = test::kNic0,
+            .source = test::Ip("10.1.0.1"),
+            .encapsulation = LWTUNNEL_ENCAP_SEG6};
+  EXPECT_EQ(Explain()->verdict, MtuVerdict::kNotOurs);
+  EXPECT_EQ(Explain()->explanation,
+            "its route has an encapsulation (seg6), and policies see only what that makes of it");
 }
 
 TEST_F(MtuRouteTest, WithoutARouteItSaysWhy) {

@@ -1,5 +1,7 @@
 #include "control/route_check.h"
 
+#include <linux/lwtunnel.h>
+
 #include <algorithm>
 #include <string>
 
@@ -50,6 +52,7 @@ class Checker {
   std::vector<DoctorRow> Run() {
     const std::vector<Net> nets = ProtectedNets(picture_.policies);
     for (const Net& net : nets) CheckNet(net);
+    if (!nets.empty()) CheckUnpacking();
     if (more_ != 0) {
       rows_.push_back({.check = "routes",
                        .ok = false,
@@ -94,7 +97,13 @@ class Checker {
     if (found == picture_.links.end()) return;
     const std::string what = "route " + ToString(route.to) + " dev " + found->name;
     const std::string net_text = ToString(net.to);
-    if (stack_.count(route.ifindex) == 0) {
+    const std::string encapsulation = Encapsulation(route.encapsulation);
+    if (!encapsulation.empty() && route.encapsulation != LWTUNNEL_ENCAP_SEG6_LOCAL) {
+      Add(what + " has an encapsulation (" + encapsulation + "): traffic that the policy for " +
+              net_text + " protects leaves enclosed or changed, and the policy does not match it",
+          "take the encapsulation from the route, or protect the outer packets with a policy of "
+          "their own");
+    } else if (stack_.count(route.ifindex) == 0) {
       if (IsTunnel(*found)) {
         Add(what + ": traffic that the policy for " + net_text + " protects leaves inside a " +
                 found->kind + " interface, whose outer header the policy does not match",
@@ -113,6 +122,18 @@ class Checker {
               "each host behind the tunnel to " + net_text + ", and gets no answer",
           "set the peer or a router as next hop: ip route replace " + ToString(route.to) +
               " via PEER dev " + found->name);
+    }
+  }
+
+  // The host's own stack unpacks what arrives by such a route, after inbound policies have seen it.
+  void CheckUnpacking() {
+    for (std::size_t i = 0; i < RoutesLookedAt(); ++i) {
+      const HostRoute& route = picture_.routes[i];
+      if (route.encapsulation != LWTUNNEL_ENCAP_SEG6_LOCAL) continue;
+      Add("route " + ToString(route.to) +
+              " has the encapsulation seg6local: the host unpacks or redirects what comes to it, "
+              "and inbound policies see the outer header only",
+          "remove the route, or protect the outer packets with a policy of their own");
     }
   }
 

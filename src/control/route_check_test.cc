@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/lwtunnel.h>
 
 #include "sa/sa_spec.h"
 
@@ -75,6 +76,35 @@ TEST(RouteCheckTest, NamesRoutesByOtherInterfaces) {
 
 TEST(RouteCheckTest, NamesTunnelsOfTheHost) {
   ExpectFound(Check({Route("10.2.0.0/16", kGre, false)}), "inside a gre interface", "10.2.0.0/16");
+}
+
+// Bug: policies see only what an encapsulation makes of a packet, and doctor said nothing.
+TEST(RouteCheckTest, NamesRoutesWithAnEncapsulation) {
+  HostRoute route = Route("10.2.0.0/16", kNic0);
+  for (const uint16_t type : {LWTUNNEL_ENCAP_MPLS, LWTUNNEL_ENCAP_ILA, LWTUNNEL_ENCAP_SEG6,
+                              LWTUNNEL_ENCAP_BPF, LWTUNNEL_ENCAP_RPL, LWTUNNEL_ENCAP_IOAM6}) {
+    route.encapsulation = type;
+    ExpectFound(Check({route}), "route 10.2.0.0/16 dev nic0 has an encapsulation",
+                Encapsulation(type).c_str());
+  }
+  ExpectFound(Check({Route("10.2.0.0/16", kNic0), route}), "encapsulation", "enclosed or changed");
+  route.to = *ParsePrefix("192.168.0.0/16");
+  ExpectFine(Check({Route("0.0.0.0/0", kNic0), route}));
+  // These only tell a tunnel interface what to do. By another they change nothing.
+  HostRoute told = Route("10.2.0.0/16", kNic0);
+  told.encapsulation = LWTUNNEL_ENCAP_IP;
+  ExpectFine(Check({told}));
+  told.ifindex = kGre;
+  ExpectFound(Check({told}), "inside a gre interface", "10.2.0.0/16");
+}
+
+TEST(RouteCheckTest, NamesRoutesThatUnpack) {
+  HostRoute route = Route("2001:db8::1/128", kEth0);
+  route.encapsulation = LWTUNNEL_ENCAP_SEG6_LOCAL;
+  ExpectFound(Check({route}), "route 2001:db8::1/128", "seg6local");
+  PolicySpec bypass = Protects("10.1.0.0/16", "10.2.0.0/16");
+  bypass.templates.clear();
+  ExpectFine(Check({route}, bypass));
 }
 
 // A default route elsewhere does not matter if there is a better one.

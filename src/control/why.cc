@@ -115,12 +115,15 @@ void Why::NotOurs(const Way& way, WhyReport* report) const {
   const PolicyMatch match = from_.path.spd.Lookup(PolicyDirection::kOut, flow, way.ifindex);
   if (match.templates() == 0) return;
   report->mtu.policy = match.first->spec;
+  const std::string missed =
+      way.host.encapsulation.empty()
+          ? "it passes Cygnet by, in clear: route it by an interface of Cygnet's (cygnet doctor)."
+          : "it leaves enclosed or changed, unprotected unless another policy protects that: route "
+            "it without an encapsulation (cygnet doctor).";
   report->steps.push_back(
       {.step = "policy",
        .ok = false,
-       .text = Upper(NameOf(match.first->spec)) +
-               " would protect it, but it passes Cygnet by, in clear: route it by an interface of "
-               "Cygnet's (cygnet doctor)."});
+       .text = Upper(NameOf(match.first->spec)) + " would protect it, but " + missed});
 }
 
 void Why::DescribeWay(const Way& way, WhyReport* report) const {

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/lwtunnel.h>
 
 #include "support/control_plane_fixture.h"
 #include "support/sas_fixture.h"
@@ -230,6 +231,47 @@ TEST_F(WhyTest, AnInterfaceThatDoesNotExist) {
           ->ExplainWhy({.packet = {.dst = test::Addr("10.2.0.1"), .src = test::Addr("10.1.0.1")},
                         .dev = "nic0"})
           .has_value());
+}
+
+// Bug: "the host drops it: its route encloses it", although it leaves, past the policy.
+class WhyRouteTest : public test::SasFixture {};
+
+TEST_F(WhyRouteTest, PoliciesDoNotLookIntoAnEncapsulation) {
+  path_.spd.Insert(
+      MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16", {TemplateFor(SaOptions{})}),
+      clock_.WallSeconds());
+  const RouteAnswer route{.kind = RouteKind::kUnicast,
+                          .ifindex = test::kNic0,
+                          .source = test::Ip("10.1.0.1"),
+                          .encapsulation = LWTUNNEL_ENCAP_SEG6};
+  const HostLink nic{.ifindex = test::kNic0, .name = "nic0", .up = true, .running = true};
+  const MtuExplain mtu(
+      {.path = path_,
+       .clock = clock_,
+       .announcer = announcer_,
+       .own_devices = own_devices_,
+       .tunnels = tunnels_,
+       .devices = placement_.devices(),
+       .host = {.route = [&](const RouteQuestion&) { return route; },
+                .rules = [](IpFamily) { return std::vector<RoutingRule>(); },
+                .forwarding = [](IpFamily, int32_t) { return ForwardingSettings(); },
+                .links = [&] { return std::vector<HostLink>{nic}; },
+                .own_addresses = [] { return std::vector<ParsedAddress>(); }}});
+  const Why why({.path = path_,
+                 .announcer = announcer_,
+                 .tunnels = tunnels_,
+                 .placement = placement_,
+                 .engines = engines_,
+                 .mtu = mtu});
+  const auto report = why.Explain({.packet = {.dst = test::Addr("10.2.0.1"), .src = {}}});
+  ASSERT_TRUE(report.has_value());
+  EXPECT_EQ(report->verdict, WhyVerdict::kNotOurs);
+  ASSERT_EQ(report->steps.size(), 2u);
+  EXPECT_EQ(report->steps[0].text,
+            "Cygnet does not see a packet to 10.2.0.1: its route has an encapsulation (seg6), and "
+            "policies see only what that makes of it.");
+  EXPECT_THAT(report->steps[1].text, HasSubstr("would protect it, but it leaves enclosed"));
+  for (const WhyStep& step : report->steps) EXPECT_FALSE(step.ok);
 }
 
 }  // namespace

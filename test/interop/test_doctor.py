@@ -94,6 +94,21 @@ class Routes(Doctor):
                          r"(ipip|tun) interface")
         self.host.ns.ip("link delete tunl9")
 
+    def test_a_route_with_an_encapsulation(self):
+        suite.xfrm_batch(self.host, ["policy add src fd00:1::/32 dst fd00:2::/32 dir out tmpl src 2001:db8::1 dst "
+                                     "2001:db8::2 proto esp reqid 1 mode tunnel"])
+        self.addCleanup(sysctl, self.host.ns, "net.ipv6.conf.nic0.disable_ipv6", 1)
+        sysctl(self.host.ns, "net.ipv6.conf.nic0.disable_ipv6", 0)
+        self.host.ns.ip("addr add fd00:1::1/32 dev nic0 nodad")
+        try:
+            self.host.ns.ip("-6 route add fd00:2::/32 encap seg6 mode encap segs fd00:1::9 via fd00:1::2 dev nic0")
+        except labkit.LabError:
+            self.skipTest("this kernel has no seg6")
+        self.assertIn("route fd00:2::/32 dev nic0 has an encapsulation (seg6): traffic that the policy for "
+                      "fd00:2::/32 protects leaves enclosed", self.found("routes"))
+        result = self.host.ns.run([self.host.cygnet.command, "-j", "why", "fd00:2::1"], check=False)
+        self.assertEqual((result.returncode, labkit.json.loads(result.stdout)["verdict"]), (3, "not-ours"))
+
     def test_a_route_without_next_hop(self):
         self.policies()
         self.host.ns.ip(f"route replace 10.2.0.0/16 dev nic0 src {INNER_HOST}")
