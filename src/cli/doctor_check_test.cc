@@ -93,6 +93,27 @@ TEST(DoctorDevicesTest, TheHostsInterfaceThatIsGone) {
   EXPECT_THAT(One(CheckDrops(subject)).advice, HasSubstr("removed or moved: restart cygnetd"));
 }
 
+// Bug: nothing was said, and the drops were called packets "while the wire had no link".
+TEST(DoctorDevicesTest, ADeviceThatDropsEverything) {
+  DoctorSubject subject = WellSubject();
+  subject.stat["drops"] = {{"port-down", 7}};
+  const auto look = [&](const char* state, const char* explanation) {
+    Json device = Parse(R"({"name":"nic0","link":{"changes":0}})");
+    device["link"]["state"] = state;
+    device["link"]["explanation"] = explanation;
+    subject.devices = {device};
+    return CheckDevices(subject);
+  };
+  EXPECT_THAT(look("up", ""), IsEmpty());
+  EXPECT_THAT(One(CheckDrops(subject)).advice, testing::Not(HasSubstr("nic0")));
+  EXPECT_EQ(One(look("no-carrier", "wire eth1 has no carrier")).level, Level::kWarning);
+  const Finding removed = One(look("gone", "device nic0 is removed"));
+  EXPECT_EQ(removed.level, Level::kFault);
+  EXPECT_THAT(removed.text, HasSubstr("all packets of nic0 are dropped (port-down) until this "
+                                      "ends: device nic0 is removed"));
+  EXPECT_THAT(One(CheckDrops(subject)).advice, HasSubstr("device nic0 is removed"));
+}
+
 TEST(DoctorDevicesTest, WhatADeviceMayHave) {
   const auto look = [](const std::string& changes) {
     DoctorSubject subject = WellSubject();

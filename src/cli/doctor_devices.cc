@@ -18,6 +18,17 @@ bool MayOffload(const Json& device) {
   return offload.value("capable", false) && Text(offload, "mode") != "no";
 }
 
+void CheckLink(const Json& device, std::vector<Finding>* rows) {
+  const Json& link = Child(device, "link");
+  const std::string state = Text(link, "state");
+  if (state.empty() || state == "up") return;
+  const std::string name = Text(device, "name");
+  Add(rows, state == "down" || state == "no-carrier" ? Level::kWarning : Level::kFault,
+      fmt::format("device {}: all packets of {} are dropped (port-down) until this ends: {}", name,
+                  name, Text(link, "explanation")),
+      "cygnet dev, and the log of cygnetd");
+}
+
 void CheckDevice(const Json& device, std::vector<Finding>* rows) {
   const std::string name = "device " + Text(device, "name");
   const Json& shadow = Child(device, "shadow");
@@ -31,6 +42,7 @@ void CheckDevice(const Json& device, std::vector<Finding>* rows) {
     Add(rows, Level::kFault, fmt::format("{}: {}", name, Text(host, "explanation")),
         "restart cygnetd");
   }
+  CheckLink(device, rows);
   if (!MayOffload(device)) return;
   const std::string state = Text(device, "state");
   if (state == "failed" || state == "removed") {

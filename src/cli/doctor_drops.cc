@@ -93,6 +93,18 @@ bool HostSideIsGone(const DoctorSubject& subject) {
   });
 }
 
+// The devices by which packets are dropped now, if any.
+std::string AdviceOf(const Remedy& remedy, const DoctorSubject& subject) {
+  std::string advice(remedy.advice);
+  if (remedy.reason != "port-down") return advice;
+  for (const Json& device : subject.devices) {
+    const Json& link = Child(device, "link");
+    if (Text(link, "state") == "up" || Text(link, "state").empty()) continue;
+    advice += "; now: " + Text(link, "explanation");
+  }
+  return advice;
+}
+
 const Remedy* RemedyFor(std::string_view reason) {
   const auto found = std::find_if(std::begin(kRemedies), std::end(kRemedies),
                                   [&](const Remedy& row) { return row.reason == reason; });
@@ -117,7 +129,7 @@ std::vector<Finding> CheckDrops(const DoctorSubject& subject) {
     rows.push_back({.level = remedy == nullptr ? Level::kNote : remedy->level,
                     .text = fmt::format("{}: {} packets since cygnetd started", reason, packets),
                     .advice = remedy == nullptr ? "cygnet-counters(7) explains " + reason
-                                                : std::string(remedy->advice)});
+                                                : AdviceOf(*remedy, subject)});
   }
   std::stable_sort(rows.begin(), rows.end(),
                    [](const Finding& a, const Finding& b) { return a.level > b.level; });

@@ -162,7 +162,7 @@ void MtuExplain::Stop(Way* way) const {
   if (!device.has_value()) return;
   const ControlDevice& below = from_.devices.all()[*device];
   const LinkStatus link = below.wire_port->link();
-  if (link != LinkStatus::kUp) report.explanation += " (" + cygnet::Explain(link, below.wire) + ")";
+  if (link != LinkStatus::kUp) report.explanation += " (" + ExplainLink(below) + ")";
 }
 
 // The device that the host sends by if it uses this interface; 0: the first one. nullptr: none.

@@ -132,7 +132,7 @@ DeviceReport Reports::DeviceAt(std::size_t i) const {
   if (d.inside) report.inside = d.inside();
   if (d.host_side) report.host_side = d.host_side();
   report.link = Name(d.wire_port->link());
-  report.link_explanation = Explain(d.wire_port->link(), d.wire);
+  report.link_explanation = ExplainLink(d);
   if (d.offload != nullptr) {
     report.offload_capable = true;
     const bool lied = all.lied(i);

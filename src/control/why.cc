@@ -143,7 +143,7 @@ void Why::DescribeWay(const Way& way, WhyReport* report) const {
   const LinkStatus link = way.device->wire_port->link();
   text += Text(" leaves by ", way.report.device);
   const bool up = link == LinkStatus::kUp;
-  if (!up) text += Text(", but ", cygnet::Explain(link, way.device->wire));
+  if (!up) text += Text(", but ", ExplainLink(*way.device));
   report->steps.push_back({.step = "way", .ok = up, .text = text + "."});
   AddNotes(way, report);
 }
@@ -222,15 +222,13 @@ void Why::Decide(Case* of) const {
   DescribePolicy(*of);
   if (decision.chain.size != 0) return Protect(of);
   if (!of->report->inside.empty()) of->report->inside.clear();  // only what is protected is taken
-  const LinkStatus link = of->way.device->wire_port->link();
-  if (link != LinkStatus::kUp) {
-    return of->Drop("way", DropReason::kPortDown,
-                    Upper(cygnet::Explain(link, of->way.device->wire)));
-  }
   LeaveInClear(of);
 }
 
 void Why::LeaveInClear(Case* of) const {
+  if (!of->way.device->wire_port->link_up()) {
+    return of->Drop("way", DropReason::kPortDown, Upper(ExplainLink(*of->way.device)));
+  }
   MtuReport& mtu = of->report->mtu;
   of->report->verdict = WhyVerdict::kClear;
   MtuExplain::SetInnerMtu(mtu.wire_mtu, &mtu);

@@ -55,10 +55,10 @@ void Why::Protect(Case* of) const {
   for (const OutboundSa* sa : sas) {
     if (!CheckSa(*sa, sa == sas.back(), of)) return;
   }
-  const LinkStatus link = of->way.device->wire_port->link();
-  if (link != LinkStatus::kUp) {
-    return of->Drop("way", DropReason::kPortDown,
-                    Upper(cygnet::Explain(link, of->way.device->wire)));
+  const auto& devices = from_.placement.devices().all();
+  const ControlDevice& egress = of->egress < devices.size() ? devices[of->egress] : *of->way.device;
+  if (!egress.wire_port->link_up()) {
+    return of->Drop("way", DropReason::kPortDown, Upper(ExplainLink(egress)));
   }
   const MtuReport& mtu = report.mtu;
   if (mtu.inner_mtu == 0) {

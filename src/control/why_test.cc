@@ -221,6 +221,77 @@ TEST_F(WhyTest, AnswersInClearToAProtectedNetwork) {
   EXPECT_EQ(Ask().answers.drop, DropReason::kInTemplateMismatch);
 }
 
+// Bug: "the SA seals it, and it fits", while the device dropped every packet.
+TEST_F(WhyTest, ADeviceThatPassesNoFramesDropsIt) {
+  Protect(MakeSpec());
+  const auto neighbours = [&] {
+    return *control_->ExplainWhy({.packet = {.dst = test::Addr("fd01::2"),
+                                             .src = test::Addr("fd01::1"),
+                                             .proto = kProtoIcmpv6,
+                                             .dport = 0,
+                                             .sport = 135}});
+  };
+  const struct {
+    const char *fault, *back, *link, *cause;
+  } kRows[] = {{"link-down", "link-up", "no-carrier", "Wire wire0 has no carrier"},
+               {"remove", "insert", "gone", "Device nic0 is removed"}};
+  for (const auto& row : kRows) {
+    ASSERT_TRUE(nic_.InjectFault(row.fault));
+    for (const WhyReport& report : {Ask(), Ask("10.3.0.1"), neighbours()}) {
+      EXPECT_EQ(report.verdict, WhyVerdict::kDropped) << row.fault;
+      EXPECT_EQ(report.drop, DropReason::kPortDown) << row.fault;
+      EXPECT_THAT(TextOf(report), HasSubstr(std::string(row.cause) + ": it is dropped"));
+    }
+    EXPECT_EQ(control_->ReportDevices()[0].link, row.link);
+    ASSERT_TRUE(nic_.InjectFault(row.back));
+    EXPECT_EQ(Ask().verdict, WhyVerdict::kProtected) << row.back;
+    EXPECT_EQ(control_->ReportDevices()[0].link, "up");
+  }
+}
+
+struct SecondDevice {
+  PacketPools pools2{64, 2};
+  MemoryPort host2{"nic1"};
+  SimNic nic2{"nic1", std::make_unique<MemoryPort>("wire1"), 1, &pools2, nullptr};
+};
+
+class WhyTwoDevicesTest : private SecondDevice, public test::ControlPlaneTest {
+ protected:
+  WhyTwoDevicesTest()
+      : ControlPlaneTest(2, PlacementMode::kCrypto, [this](ControlPlaneParams* params) {
+          path_.interfaces.push_back({.host = &host2, .wire = &nic2, .ifindex = 8});
+          params->devices.push_back({.name = "nic1",
+                                     .wire = "wire1",
+                                     .driver = "sim_nic",
+                                     .ifindex = 8,
+                                     .host_port = &host2,
+                                     .wire_port = &nic2});
+        }) {}
+  Status InjectSecond(const char* fault) { return nic2.InjectFault(fault); }
+};
+
+// Bug: only the device that the packet itself leaves by was looked at.
+TEST_F(WhyTwoDevicesTest, TheDeviceOfTheOuterPacketCounts) {
+  ASSERT_TRUE(control_->AddSa(MakeSpec(), {}).has_value());
+  ASSERT_TRUE(control_
+                  ->AddPolicy(MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16",
+                                         {TemplateFor(SaOptions{})}),
+                              {})
+                  .has_value());
+  (*control_->GetSa(IdOf(0x1000)))->outbound()->next_hop.Set({2, 0, 0, 0, 0, 9}, 1);
+  const auto verdict = [&] {
+    return control_
+        ->ExplainWhy({.packet = {.dst = test::Addr("10.2.0.1"), .src = test::Addr("10.1.0.1")}})
+        ->verdict;
+  };
+  EXPECT_EQ(verdict(), WhyVerdict::kProtected);
+  ASSERT_TRUE(InjectSecond("link-down"));
+  EXPECT_EQ(verdict(), WhyVerdict::kDropped);
+  ASSERT_TRUE(InjectSecond("link-up"));
+  ASSERT_TRUE(nic_.InjectFault("link-down"));
+  EXPECT_EQ(verdict(), WhyVerdict::kProtected) << "it leaves by the other one";
+}
+
 TEST_F(WhyTest, AnInterfaceThatDoesNotExist) {
   const auto report = control_->ExplainWhy(
       {.packet = {.dst = test::Addr("10.2.0.1"), .src = test::Addr("10.1.0.1")}, .dev = "x0"});

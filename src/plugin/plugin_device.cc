@@ -206,8 +206,14 @@ PortStats PluginDevice::stats() const {
 
 LinkStatus PluginDevice::link() const {
   if (!usable()) return LinkStatus::kBarred;
-  if (wire_ != nullptr) return wire_->link();
-  return LookAtPort().link_up != 0 ? LinkStatus::kUp : LinkStatus::kNoCarrier;
+  if (plugin_.isolated && !WhyIsolatedDriverEnded(device_).empty()) return LinkStatus::kBarred;
+  const uint32_t state = Look().state;
+  if (state == CYGNET_STATE_REMOVED) return LinkStatus::kGone;
+  const LinkStatus wire = wire_ != nullptr            ? wire_->link()
+                          : LookAtPort().link_up != 0 ? LinkStatus::kUp
+                                                      : LinkStatus::kNoCarrier;
+  const bool without = wire == LinkStatus::kUp && state == CYGNET_STATE_LINK_DOWN;
+  return without ? LinkStatus::kNoCarrier : wire;
 }
 
 // The device has no link while its wire has none.

@@ -138,6 +138,25 @@ TEST_F(PluginDeviceTest, ADeviceWithoutAWireHasNoLink) {
   EXPECT_EQ(device_->mtu(), wire_->mtu());
 }
 
+// Bug: the link was the wire's, whatever the device said of itself.
+TEST_F(PluginDeviceTest, WithoutALinkOrRemovedItHasNone) {
+  static uint32_t state;
+  auto plugin =
+      LoadDriver(std::string(CYGNET_TEST_PLUGINS) + "/plugin_soft.so", PluginTrust::kAnyOwner);
+  ASSERT_TRUE(plugin) << plugin.error().message;
+  plugin->driver.status = [](void*, cygnet_status* status) { status->state = state; };
+  Open(*plugin);
+  for (const auto& [of_device, link] : {std::pair(CYGNET_STATE_UP, LinkStatus::kUp),
+                                        {CYGNET_STATE_DOWN, LinkStatus::kUp},
+                                        {CYGNET_STATE_LINK_DOWN, LinkStatus::kNoCarrier},
+                                        {CYGNET_STATE_RESETTING, LinkStatus::kUp},
+                                        {CYGNET_STATE_REMOVED, LinkStatus::kGone},
+                                        {CYGNET_STATE_FAILED, LinkStatus::kUp}}) {
+    state = of_device;
+    EXPECT_EQ(device_->link(), link) << of_device;
+  }
+}
+
 TEST_F(PluginDeviceTest, ARowOfCapabilitiesIsAskedForItsOwnLengths) {
   OpenSoft();
   SaSpec spec = test::MakeSpec();

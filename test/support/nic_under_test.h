@@ -102,6 +102,7 @@ class NicUnderTest {
   }
   const OffloadCaps& caps() const { return device_->caps(); }
   DeviceState state() const { return device_->state(); }
+  LinkStatus link() const { return port_->link(); }
   uint32_t resets() const { return device_->resets(); }
   OffloadStats offload_stats() const { return device_->offload_stats(); }
   std::vector<SaFinding> TakeFindings() { return device_->findings()->TakeFindings(); }

@@ -79,6 +79,19 @@ bool PlacementDevices::AwaitsSelfTest(std::size_t i) const {
          (rows_[i].test_due || rows_[i].tested_resets != device->resets());
 }
 
+std::string ExplainLink(const ControlDevice& device) {
+  const LinkStatus link = device.wire_port->link();
+  const DeviceState state = device.offload != nullptr ? device.offload->state() : DeviceState::kUp;
+  if (link == LinkStatus::kGone && state == DeviceState::kRemoved) {
+    return "device " + device.name + " is removed";
+  }
+  if (link == LinkStatus::kBarred && state == DeviceState::kFailed) {
+    const std::string why = device.offload->failure();
+    return "device " + device.name + " has failed" + (why.empty() ? why : ": " + why);
+  }
+  return Explain(link, device.wire);
+}
+
 // A device that goes down meanwhile stays due.
 const DeviceSelfTest& PlacementDevices::RunSelfTest(std::size_t i) {
   OffloadDevice* device = devices_[i].offload;

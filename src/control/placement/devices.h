@@ -19,6 +19,9 @@
 
 namespace cygnet {
 
+// Why no frame passes through the device: "wire eth1 has no carrier", "device nic0 is removed".
+std::string ExplainLink(const ControlDevice& device);
+
 class PlacementDevices {
  public:
   PlacementDevices(std::vector<ControlDevice> devices, DataPath* path, const EngineSet* engines,

@@ -82,7 +82,7 @@ class SimNic final : public Port,
   PortStats stats() const override { return wire_->stats(); }
   bool TakesSuperPackets() const override { return wire_->TakesSuperPackets(); }
   const DropCounters* device_drops() const override { return &drops_; }
-  LinkStatus link() const override { return wire_->link(); }
+  LinkStatus link() const override;
   // The card has no link while its wire has none.
   Status Follow(const PortLink& link) override;
   void PauseReceiving() override;

@@ -127,6 +127,14 @@ void SimNic::ShowState() {
   RingBell();
 }
 
+// The wire may have a link while the card passes no frames.
+LinkStatus SimNic::link() const {
+  const LinkStatus wire = wire_->link();
+  if (frames_pass_.load(std::memory_order_acquire)) return wire;
+  if (state() == DeviceState::kRemoved) return LinkStatus::kGone;
+  return wire == LinkStatus::kUp ? LinkStatus::kNoCarrier : wire;
+}
+
 Status SimNic::Follow(const PortLink& link) {
   const Status status = wire_->Follow(link);
   {

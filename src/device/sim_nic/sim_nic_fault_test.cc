@@ -144,7 +144,7 @@ TEST_P(SimNicFaultTest, DownPassesFramesAndHandsBackWhatItShouldSeal) {
 TEST_P(SimNicFaultTest, WithoutLinkNothingPassesEitherWay) {
   const OffloadHandle handle = Add(spec_, Half::kOutbound);
   Inject("link-down");
-  EXPECT_EQ(nic_->state(), DeviceState::kLinkDown);
+  EXPECT_EQ(nic_->link(), LinkStatus::kNoCarrier);
   Give(handle);
   Arrive(Frame(test::Udp({}, 1, 2, Pattern(8))));
   EXPECT_THAT(Sent(), IsEmpty());
@@ -206,7 +206,8 @@ TEST_P(SimNicFaultDirectTest, RingOfTheWorkerThatIsFullDropsWhatIsHandedBack) {
 TEST_P(SimNicFaultTest, RemovedItPassesNothingUntilItIsInserted) {
   const OffloadHandle handle = Add(spec_, Half::kInbound);
   Inject("remove");
-  EXPECT_EQ(nic_->state(), DeviceState::kRemoved);
+  EXPECT_EQ(std::pair(nic_->state(), nic_->link()),
+            std::pair(DeviceState::kRemoved, LinkStatus::kGone));
   EXPECT_EQ(nic_->resets(), 1u);
   EXPECT_THAT(nic_->TakeErased(), ElementsAre(handle));
   Arrive(Frame(test::Udp({}, 1, 2, Pattern(8))));
@@ -215,7 +216,7 @@ TEST_P(SimNicFaultTest, RemovedItPassesNothingUntilItIsInserted) {
   ASSERT_FALSE(reset);
   EXPECT_EQ(reset.error().code, Errc::kNoDevice);
   Inject("insert");
-  EXPECT_EQ(nic_->state(), DeviceState::kUp);
+  EXPECT_EQ(std::pair(nic_->state(), nic_->link()), std::pair(DeviceState::kUp, LinkStatus::kUp));
   EXPECT_FALSE(TryAdd().has_value());
 }
 
