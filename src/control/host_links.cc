@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "base/errno_error.h"
+#include "control/next_hop_objects.h"
 
 namespace cygnet {
 namespace {
@@ -134,7 +135,8 @@ void ReadNextHops(const nlattr* attr, const HostRoute& route, std::vector<HostRo
   }
 }
 
-void ReadRoute(const nlmsghdr* message, std::vector<HostRoute>* out) {
+void ReadRoute(const nlmsghdr* message, std::vector<HostRoute>* out,
+               std::vector<RouteByObject>* by_object) {
   const auto* info = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
   if (info->rtm_type != RTN_UNICAST || (info->rtm_flags & RTM_F_CLONED) != 0) return;
   if (info->rtm_family != AF_INET && info->rtm_family != AF_INET6) return;
@@ -143,11 +145,13 @@ void ReadRoute(const nlmsghdr* message, std::vector<HostRoute>* out) {
   route.to.bits = info->rtm_dst_len;
   route.connected = info->rtm_protocol == RTPROT_KERNEL;
   const nlattr* several = nullptr;
+  uint32_t object = 0;
   ForEachAttr(message, sizeof(rtmsg), [&](const nlattr* attr) {
     const uint16_t type = mnl_attr_get_type(attr);
     if (type == RTA_OIF) route.ifindex = Index(attr);
     if (type == RTA_GATEWAY || type == RTA_VIA) route.has_gateway = true;
     if (type == RTA_MULTIPATH) several = attr;
+    if (type == RTA_NH_ID) object = static_cast<uint32_t>(Index(attr));
     if (type == RTA_ENCAP_TYPE) route.encapsulation = Number16(attr);
     if (type != RTA_DST) return;
     const std::size_t want = AddressBits(route.to.family) / 8;
@@ -157,6 +161,7 @@ void ReadRoute(const nlmsghdr* message, std::vector<HostRoute>* out) {
   });
   if (several != nullptr) return ReadNextHops(several, route, out);
   if (route.ifindex != 0) out->push_back(route);
+  if (route.ifindex == 0 && object != 0) by_object->emplace_back(route, object);
 }
 
 // The prefix in an attribute of a route or a rule.
@@ -263,14 +268,16 @@ std::vector<HostLink> HostLinks::Links() {
 
 std::vector<HostRoute> HostLinks::Routes() {
   std::vector<HostRoute> routes;
+  std::vector<RouteByObject> by_object;
   // An abandoned dump leaves answers behind, so each dump has its own socket.
   auto own = Create();
   if (!own) return routes;
   Dump<rtmsg>((*own)->socket_.get(), ++sequence_, RTM_GETROUTE, RTM_NEWROUTE,
-              [&routes](const nlmsghdr* m) {
-                ReadRoute(m, &routes);
-                return routes.size() < kMostRoutes;
+              [&](const nlmsghdr* m) {
+                ReadRoute(m, &routes, &by_object);
+                return routes.size() + by_object.size() < kMostRoutes;
               });
+  AddRoutesByObject(socket_.get(), ++sequence_, by_object, &routes);
   return routes;
 }
 

@@ -84,6 +84,34 @@ TEST(HostLinksTest, EncapsulationsOfRoutesShow) {
   EXPECT_EQ(names("2001:db8::/64"), std::multiset<std::string>{""});
 }
 
+// Bug: with this setting, which routing daemons advise, such routes were not there for doctor.
+TEST(HostLinksTest, RoutesThatTellOnlyTheNumberOfTheirNextHop) {
+  std::vector<HostRoute> routes;
+  std::vector<HostLink> links;
+  std::thread([&] {
+    constexpr const char* kRoutes =
+        "ip link add d0 type veth peer name d1 && ip link set d0 up && ip link set d1 up &&"
+        "ip addr add 2001:db8::1/64 dev d0 nodad && sysctl -qw net.ipv4.nexthop_compat_mode=0 &&"
+        "ip nexthop add id 7 via 2001:db8::2 dev d0 && ip nexthop add id 8 via 2001:db8::3 dev d0"
+        " encap seg6 mode inline segs 2001:db8::9 && ip nexthop add id 9 group 7/8 &&"
+        "ip -6 route add fd01::/32 nhid 8 && ip -6 route add fd02::/32 nhid 9";
+    if (unshare(CLONE_NEWNET) != 0 || !Shell(kRoutes)) return;
+    const auto host = HostLinks::Create();
+    routes = (*host)->Routes();
+    links = (*host)->Links();
+  }).join();
+  if (routes.empty()) GTEST_SKIP() << "no network namespaces here, or a kernel without seg6";
+  std::multiset<std::string> found;
+  for (const HostRoute& route : routes) {
+    const auto link = std::find_if(links.begin(), links.end(),
+                                   [&](const HostLink& l) { return l.ifindex == route.ifindex; });
+    if (!route.has_gateway || link == links.end()) continue;
+    found.insert(ToString(route.to) + " " + link->name + " " + Encapsulation(route.encapsulation));
+  }
+  EXPECT_EQ(found, (std::multiset<std::string>{"fd01::/32 d0 seg6", "fd02::/32 d0 ",
+                                               "fd02::/32 d0 seg6"}));
+}
+
 TEST(HostLinksTest, RulesGiveTheirPrefixes) {
   const auto keys = KeysAfter(
       "ip rule add from 10.1.0.0/24 lookup 7; ip rule add to 10.2.0.0/24 lookup 7;"
