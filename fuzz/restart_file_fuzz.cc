@@ -43,9 +43,8 @@ class Folder {
 struct Life {
   explicit Life(const std::string& path) : log(path) {
     control.journal = &log;
-    auto opened = log.Open(&control, MissingFile::kIsFirstStart);
-    CYGNET_CHECK(opened.has_value());
-    lost = *std::move(opened);
+    CYGNET_CHECK(log.Open(&control, MissingFile::kIsFirstStart).has_value());
+    lost = log.ListLost();
   }
   void CheckThatDamageBlocks() const {
     if (log.damage().empty()) return;

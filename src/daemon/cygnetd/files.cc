@@ -170,16 +170,17 @@ void Runtime::ForgetKept() {
 // Restores the policies of the previous run before the first packet arrives.
 Status Runtime::OpenRestartLog(MissingFile missing) {
   if (restart_log_ == nullptr) return {};
-  auto lost = restart_log_->Open(control_.get(), missing);
-  if (!lost) return In("daemon.restart_file", lost.error());
+  const Status opened = restart_log_->Open(control_.get(), missing);
+  if (!opened) return In("daemon.restart_file", opened.error());
   if (!restart_log_->damage().empty()) {
     audit_->Protection("the restart file is incomplete, traffic is blocked: " +
                        restart_log_->damage());
   }
   RestoreSas();
-  std::erase_if(*lost, [this](const LostSa& sa) { return control_->GetSa(sa.id).has_value(); });
+  std::vector<LostSa> lost = restart_log_->ListLost();
+  std::erase_if(lost, [this](const LostSa& sa) { return control_->GetSa(sa.id).has_value(); });
   xfrm_->NotifyLost(
-      *std::move(lost),
+      std::move(lost),
       [this](const IpAddress& address, IpFamily family) {
         return path_->host_addresses().Contains(address, family);
       },

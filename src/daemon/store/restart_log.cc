@@ -103,7 +103,7 @@ struct RestartLog::Encoder {
 
 // --- Start ---
 
-Result<std::vector<LostSa>> RestartLog::Open(XfrmControl* control, MissingFile missing) {
+Status RestartLog::Open(XfrmControl* control, MissingFile missing) {
   CYGNET_RETURN_IF_ERROR(lock_.Take(path_));
   control_ = control;
   RecordScan scan;
@@ -118,11 +118,16 @@ Result<std::vector<LostSa>> RestartLog::Open(XfrmControl* control, MissingFile m
     rewrite_at_ = std::max(kRewriteBytes, 4 * file_.size());
   } else if (const Status fresh = Rewrite(); !fresh) {
     // Continue with the old file if it is whole. A damaged one would block the next daemon, too.
-    if (!scan.whole && damage_.empty()) return fresh.error();
+    if (!scan.whole && damage_.empty()) return fresh;
     Log(LogLevel::kError, "restart file: " + fresh.error().message);
   }
   SayWhatCameBack();
+  return {};
+}
+
+std::vector<LostSa> RestartLog::ListLost() const {
   std::vector<LostSa> lost;
+  lost.reserve(lost_.size());
   for (const auto& [key, sa] : lost_) lost.push_back(sa);
   return lost;
 }

@@ -57,15 +57,17 @@ class RestartLog final : public ChangeJournal {
       : path_(std::move(path)), interfaces_(std::move(names)) {}
 
   // Restores the policies of the file into `control`, and rewrites the file if it says more than is
-  // needed. Returns the lost SAs.
+  // needed.
   // REQUIRES: no packet passes yet. Errc::kBusy: another cygnetd writes the file.
-  Result<std::vector<LostSa>> Open(XfrmControl* control, MissingFile missing);
+  Status Open(XfrmControl* control, MissingFile missing);
+  // The SAs of the file that have not come back: all of them, until PrepareRestored names some.
+  std::vector<LostSa> ListLost() const;
 
   // Control thread.
   Status Prepare(const ControlEvent& change) override;
   Status PrepareRestored(const ConstSaPtr& sa) override;
   void Note(const ControlEvent& change) override;
-  // Call it when key management has been notified of the SAs that Open returned.
+  // Call it when key management has been notified of the SAs that ListLost returned.
   void ForgetLost();
   // Call it about once a second: retries what could not be written.
   void Tick();

@@ -31,9 +31,9 @@ struct Life {
                 InterfaceNames names = {})
       : log(path, std::move(names)) {
     control.journal = &log;
-    auto opened = log.Open(&control, missing);
+    const Status opened = log.Open(&control, missing);
     EXPECT_TRUE(opened.has_value()) << (opened ? "" : opened.error().message);
-    if (opened) lost = *std::move(opened);
+    lost = log.ListLost();
   }
   bool Blocks() const {
     const auto defaults = control.GetDefaults();
@@ -375,6 +375,21 @@ TEST_F(RestartLogTest, PoliciesComeBackInTheirTurn) {
   const Life next(path_);
   ASSERT_THAT(next.control.ListPolicies(), SizeIs(2));
   EXPECT_EQ(next.control.ListPolicies()[0].spec.selector, PolicyTo("10.2.0.0").selector);
+}
+
+TEST_F(RestartLogTest, SasThatComeBackAreNotLost) {
+  {
+    Life life(path_);
+    for (const uint32_t spi : {0x1001u, 0x1002u}) {
+      ASSERT_TRUE(life.control.AddSa(SaOf(spi), {}));
+    }
+  }
+  Life life(path_);
+  ASSERT_THAT(life.lost, SizeIs(2));
+  const SaPtr restored = MakeSharedSa(SaOf(0x1001), uint64_t{1}, uint64_t{0});
+  ASSERT_TRUE(life.log.PrepareRestored(restored));
+  ASSERT_THAT(life.log.ListLost(), SizeIs(1));
+  EXPECT_EQ(life.log.ListLost()[0].id.spi, Spi(0x1002));
 }
 
 TEST_F(RestartLogTest, WhatIsFlushedIsGone) {
