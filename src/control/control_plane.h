@@ -238,6 +238,8 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   TunnelRequests& tunnel_requests() { return tunnel_requests_; }
 
   // --- Restarts ---
+  // Before RestoreSa, once for many: checks and placement need the host's addresses.
+  void CatchUp() { addresses_.CatchUp(); }
   // REQUIRES: no worker runs.
   Status RestoreSa(RestoredSa sa) { return sas_.Restore(std::move(sa)); }
   bool HasNumbersInStore(const Sa& sa) const { return numbers_.HasInStore(sa); }

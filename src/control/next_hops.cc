@@ -18,6 +18,8 @@ constexpr uint64_t kProbeEveryNs = 1000 * kMs;
 constexpr uint64_t kRoundsApartNs = 200 * kMs;
 constexpr uint64_t kRoundsApartTimes = 4;
 
+bool HasCarriedPackets(const Sa& sa) { return sa.lifetime().usage().packets != 0; }
+
 }  // namespace
 
 // --- SAs ---
@@ -62,7 +64,7 @@ NextHops::Destination* NextHops::Find(const FarEnd& to) const {
   return destinations_.Find(to.Hash(), [&to](const Destination* d) { return d->to == to; });
 }
 
-void NextHops::Follow(const Sa& sa, uint64_t now) {
+NextHops::Entered NextHops::Enter(const Sa& sa) {
   const FarEnd to = FarEndOf(sa);
   Destination* destination = Find(to);
   const bool is_new = destination == nullptr;
@@ -75,19 +77,43 @@ void NextHops::Follow(const Sa& sa, uint64_t now) {
   }
   destination->Add(sa.outbound());
   NotifySa(destination->neighbour, sa.outbound());
+  return {destination, is_new};
+}
+
+void NextHops::Follow(const Sa& sa, uint64_t now) {
+  const auto [destination, is_new] = Enter(sa);
   if (is_new) new_.push_back(destination->id);
   // One that continues another SA (MIGRATE) has packets on their way.
-  const bool in_use = sa.lifetime().usage().packets != 0;
-  if (in_use || new_.size() >= kMostNew) AskNew(now);
+  if (HasCarriedPackets(sa) || new_.size() >= kMostNew) AskNew(now);
+}
+
+void NextHops::FollowRestored(const Sa& sa, uint64_t now) {
+  const auto [destination, is_new] = Enter(sa);
+  if (HasCarriedPackets(sa)) {
+    AskIfNew(destination->id, now);
+  } else if (is_new) {
+    restored_.push_back(destination->id);
+  }
+}
+
+void NextHops::AskIfNew(uint64_t id, uint64_t now) {
+  const auto it = by_id_.find(id);
+  if (it != by_id_.end() && it->second->neighbour == nullptr) Ask(it->second, now);
 }
 
 void NextHops::AskNew(uint64_t now) {
-  for (const uint64_t id : new_) {
-    const auto it = by_id_.find(id);
-    if (it == by_id_.end() || it->second->neighbour != nullptr) continue;
-    Ask(it->second, now);
-  }
+  for (const uint64_t id : new_) AskIfNew(id, now);
   new_.clear();
+}
+
+bool NextHops::AskRestored(uint64_t now) {
+  for (int left = kAskedAtOnce; left > 0 && !restored_.empty(); --left) {
+    const uint64_t id = restored_.back();
+    restored_.pop_back();
+    AskIfNew(id, now);
+  }
+  if (restored_.empty()) restored_ = {};
+  return !restored_.empty();
 }
 
 void NextHops::Forget(const Sa& sa) {
@@ -266,8 +292,9 @@ bool NextHops::AskSome(uint64_t now) {
 bool NextHops::DoSome(uint64_t now) {
   quiescence_.Collect();
   AskNew(now);
+  const bool restored = AskRestored(now);
   const bool more = NotifySome(now);
-  return AskSome(now) || more;
+  return AskSome(now) || more || restored;
 }
 
 }  // namespace cygnet

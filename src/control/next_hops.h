@@ -58,6 +58,9 @@ class NextHops {
   // that a client need not wait for that: until then the next hop is unknown. It is asked at once
   // for an SA that has carried packets.
   void Follow(const Sa& sa, uint64_t now);
+  // The same for one of the many SAs that a start brings back. A far end to which none has carried
+  // packets is asked by DoSome, so that the start does not wait for it.
+  void FollowRestored(const Sa& sa, uint64_t now);
   // Asks for the far ends that are new. Call it as soon as the client has its answer.
   void AskNew(uint64_t now);
   bool HasNew() const { return !new_.empty(); }
@@ -133,6 +136,11 @@ class NextHops {
   static FarEnd FarEndOf(const Sa& sa);
 
   Destination* Find(const FarEnd& to) const;
+  struct Entered {
+    Destination* destination;
+    bool is_new;
+  };
+  Entered Enter(const Sa& sa);
   void Ask(Destination* destination, uint64_t now);
   Neighbour* NeighbourOn(const EgressRoute& route, IpFamily family);
   void MoveTo(Destination* destination, Neighbour* neighbour);
@@ -143,14 +151,18 @@ class NextHops {
   void QueueNotification(Neighbour* neighbour);
   void Notify(const Destination& destination);
   void NotifySa(const Neighbour* neighbour, OutboundSa* sa);
+  void AskIfNew(uint64_t id, uint64_t now);
   bool AskSome(uint64_t now);
+  bool AskRestored(uint64_t now);
   bool NotifySome(uint64_t now);
 
   const Host host_;
   Quiescence quiescence_;  // no other thread reads the table
   RcuHash<Destination, DestinationHash> destinations_{&quiescence_};
   NumberedMap<Destination*> by_id_;
-  std::vector<uint64_t> new_;  // ids; nobody has asked for them yet, and some may be gone
+  // Ids; nobody has asked for them yet, and some may be gone.
+  std::vector<uint64_t> new_;
+  std::vector<uint64_t> restored_;
   std::unordered_map<NeighbourKey, std::unique_ptr<Neighbour>, NeighbourHash> neighbours_;
   std::deque<NeighbourKey> notifying_;
   uint64_t next_id_ = 1;

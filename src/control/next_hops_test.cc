@@ -32,13 +32,22 @@ class NextHopsTest : public testing::Test {
   }
   // Its client has no answer yet.
   SaPtr AddUnanswered(const IpAddress& far, uint64_t packets = 0) {
+    const SaPtr sa = Make(far, packets);
+    hops_.Follow(*sa, now_);
+    return sa;
+  }
+  SaPtr AddRestored(uint32_t peer, uint64_t packets = 0) {
+    const SaPtr sa = Make(Peer(peer), packets);
+    hops_.FollowRestored(*sa, now_);
+    return sa;
+  }
+  SaPtr Make(const IpAddress& far, uint64_t packets) {
     auto sa = MakeSharedSa(test::MakeSpec({.spi = next_spi_++}), uint64_t{1}, uint64_t{0});
     SaSpec spec = sa->spec().Clone();
     spec.daddr = far;
     sa = MakeSharedSa(std::move(spec), uint64_t{1}, uint64_t{0});
     sa->lifetime().AddUsage(packets, 100 * packets, 1);
     sas_.push_back(sa);
-    hops_.Follow(*sa, now_);
     return sa;
   }
   void NotifyOf(const IpAddress& address, std::optional<MacAddress> mac, int32_t ifindex = kNic0) {
@@ -141,6 +150,33 @@ TEST_F(NextHopsTest, FarEndsOfOneDatagramDoNotWaitForAllOfThem) {
   hops_.AskNew(now_);
   EXPECT_EQ(hops_.done().routes_asked, 100u);
   for (const auto& sa : sas_) EXPECT_EQ(HopOf(*sa), kFirst);
+}
+
+TEST_F(NextHopsTest, StartDoesNotWaitForFarEndsToWhichNothingWasSent) {
+  for (uint32_t i = 0; i < 100; ++i) AddRestored(i);
+  EXPECT_FALSE(hops_.HasNew()) << "a client's answer does not wait for them";
+  EXPECT_EQ(hops_.done(), NextHops::Work());
+  uint64_t turns = 0;
+  bool more = true;
+  while (more) {
+    more = hops_.DoSome(now_);
+    EXPECT_LE(hops_.done().routes_asked, 32 * ++turns);
+  }
+  EXPECT_EQ(hops_.done().routes_asked, 100u);
+  for (const auto& sa : sas_) EXPECT_EQ(HopOf(*sa), kFirst);
+}
+
+TEST_F(NextHopsTest, StartAsksForFarEndsToWhichPacketsWereSent) {
+  const auto idle = AddRestored(1);
+  const auto used = AddRestored(1, /*packets=*/1);
+  EXPECT_EQ(HopOf(*used), kFirst);
+  EXPECT_EQ(HopOf(*idle), kFirst);
+  AddRestored(1, /*packets=*/1);
+  EXPECT_EQ(hops_.done().routes_asked, 1u);
+  const auto gone = AddRestored(2);
+  hops_.Forget(*gone);
+  EXPECT_FALSE(hops_.DoSome(now_));
+  EXPECT_EQ(hops_.done().routes_asked, 1u);
 }
 
 TEST_F(NextHopsTest, NeighbourThatNobodyUsesCostsNothing) {

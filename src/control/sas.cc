@@ -185,7 +185,7 @@ Result<SaPtr> Sas::Install(SaSpec spec, const SaPtr& fills) {
   if (!made) return made.error();
   const SaPtr& sa = *made;
   CYGNET_RETURN_IF_ERROR(Place(sa, Source::kClient));
-  Link(sa);
+  Link(sa, Source::kClient);
   parts_.larval->RemoveAnswered(sa->spec());
   if (fills != nullptr) Remove(fills);
   path_.BumpGeneration();
@@ -193,7 +193,6 @@ Result<SaPtr> Sas::Install(SaSpec spec, const SaPtr& fills) {
 }
 
 Status Sas::Restore(RestoredSa from) {
-  parts_.addresses->CatchUp();
   CYGNET_RETURN_IF_ERROR(CheckSelector(from.spec));
   if (path_.sad.FindWithAnyMark(SaIdOf(from.spec)) != nullptr)
     return MakeError(Errc::kExists, "it exists");
@@ -209,8 +208,7 @@ Status Sas::Restore(RestoredSa from) {
   sa->lifetime().SetSoftTimeSignalled(from.soft_time_signalled);
   sa->set_state(from.state);
   CYGNET_RETURN_IF_ERROR(Place(sa, Source::kProcessBefore));
-  Link(sa);
-  if (parts_.next_hops != nullptr) parts_.next_hops->AskNew(parts_.clock->MonotonicNs());
+  Link(sa, Source::kProcessBefore);
   CheckKeptTimes(sa);  // before its first packet, however often this starts
   path_.BumpGeneration();
   return {};
@@ -261,10 +259,10 @@ void Sas::Discard(const Sa& sa) {
 }
 
 // Makes the SA visible to packets.
-void Sas::Link(const SaPtr& sa) {
+void Sas::Link(const SaPtr& sa, Source source) {
   if (parts_.keeper != nullptr) parts_.keeper->Keep(sa);
   if (parts_.numbers != nullptr) parts_.numbers->Attach(sa);
-  FollowNextHop(*sa);
+  FollowNextHop(*sa, source);
   FollowPolicies(sa);
   parts_.tunnels->Follow(sa);
   path_.sad.Insert(sa);
@@ -284,7 +282,7 @@ void Sas::Replace(const SaPtr& from, const SaPtr& to) {
   parts_.placement->FollowTakeOver(*to);
   // First, so that the memory never has two SAs that could use the same numbers.
   if (parts_.keeper != nullptr) parts_.keeper->Forget(*from);
-  Link(to);
+  Link(to, Source::kClient);
   parts_.aevents->Continue(*from, *to);
   Remove(from);
 }
@@ -343,7 +341,7 @@ void Sas::GivePolicies(const SaPtr& sa, std::size_t device) {
 
 // --- Next hop ---
 
-void Sas::FollowNextHop(const Sa& sa) {
+void Sas::FollowNextHop(const Sa& sa, Source source) {
   const OutboundSa* outbound = sa.outbound();
   // The outer packet may use another route than the inner one; NAT keep-alives have no inner
   // packet, and what the host sends through a tunnel interface names no neighbour.
@@ -353,6 +351,7 @@ void Sas::FollowNextHop(const Sa& sa) {
                               (spec.if_id | spec.mark_mask) != 0);
   if (needed && parts_.next_hops != nullptr) {
     const uint64_t now = parts_.clock->MonotonicNs();
+    if (source == Source::kProcessBefore) return parts_.next_hops->FollowRestored(sa, now);
     parts_.next_hops->Follow(sa, now);
     // Packets may wait for an SA that was asked for.
     if (parts_.larval->AcquireInProgress(spec)) parts_.next_hops->AskNew(now);

@@ -108,10 +108,10 @@ class Sas {
   enum class Source : uint8_t { kClient, kProcessBefore };
   Status Place(const SaPtr& sa, Source source);
   Status CheckGroup(const SaSpec& from, const SaSpec& to) const;
-  void Link(const SaPtr& sa);
+  void Link(const SaPtr& sa, Source source);
   void UpdateValid(Sa* sa, const SaSpec& spec);
   Result<SaPtr> IntoTunnel(const SaPtr& sa, uint32_t if_id);
-  void FollowNextHop(const Sa& sa);
+  void FollowNextHop(const Sa& sa, Source source);
   void CheckKeptTimes(const SaPtr& sa);
 
   const Parts parts_;

@@ -70,6 +70,14 @@ TEST_F(SasTest, AddingReadsChangedAddressesFirst) {
   EXPECT_EQ(path_.host_addresses().all().size(), 1u);
 }
 
+TEST_F(SasTest, RestoringDoesNotReadAddressesForEachSa) {
+  host_addresses_ = {
+      {.at = test::Addr("192.0.2.1"), .ifindex = test::kNic0, .prefix_bits = 24, .peer = {}}};
+  addresses_.OnLost();
+  ASSERT_TRUE(sas_.Restore({.spec = MakeSpec({.spi = 0x100})}));
+  EXPECT_TRUE(path_.host_addresses().all().empty());
+}
+
 TEST_F(SasTest, UpdateMovesTheUdpPort) {
   ASSERT_NE(Add({.encap = test::NatT(4700, 4700)}), nullptr);
   ASSERT_TRUE(sas_.Update(MakeSpec({.encap = test::NatT(4800, 4800)}), {}));

@@ -183,6 +183,7 @@ Result<ConstSaPtr> ClusterSas::Install(RestoredSa from, uint64_t era) {
     return existing;
   }
   if (existing != nullptr) CYGNET_RETURN_IF_ERROR(control_->DeleteSa(id, {}));
+  control_->CatchUp();
   CYGNET_RETURN_IF_ERROR(control_->RestoreSa(std::move(from)));
   return control_->FindSa(id.spi, id.daddr, id.family);
 }

@@ -239,6 +239,7 @@ Status KeptSas::RestoreOne(uint32_t slot, Outcome* outcome) {
 // slot of its own before that of the earlier process is wiped.
 KeptSas::Outcome KeptSas::Restore(ControlPlane* control) {
   control_ = control;
+  control->CatchUp();
   Outcome outcome;
   std::vector<std::pair<uint64_t, uint32_t>> slots;
   for (const uint32_t slot : memory_->Used()) {
