@@ -49,12 +49,6 @@ struct MemoryNumbers::Region {
   Entry& entry(uint32_t i) { return *(reinterpret_cast<Entry*>(this + 1) + i); }
 };
 
-std::size_t MemoryNumbers::IdHash::operator()(const NumberId& id) const {
-  std::size_t hash = 0;  // the id is one already
-  std::memcpy(&hash, id.data(), sizeof(hash));
-  return hash;
-}
-
 // --- The file ---
 
 std::size_t MemoryNumbers::BytesFor(uint32_t entries) {
@@ -130,15 +124,19 @@ MemoryNumbers::Region& MemoryNumbers::region() const {
 }
 
 void MemoryNumbers::ReadIndex() {
-  std::erase_if(known_, [](const auto& known) { return known.second.living == 0; });
-  for (auto& [id, known] : known_) known.at = Known::kNone;
+  const NumberIndex before = std::exchange(known_, {});
   Region& now = region();
   const auto used = static_cast<uint32_t>(now.used.load(std::memory_order_acquire));
-  known_.reserve(2 * std::size_t{used});  // an SA has two ids, of which one may have no entry
+  known_.Reserve(2 * std::size_t{used});  // an SA has two ids, of which one may have no entry
   for (uint32_t i = 0; i < used; ++i) {
-    Known& known = known_[now.entry(i).id];
-    if (known.at == Known::kNone) known.at = i;
+    known_.Change(now.entry(i).id, [i](Known* known) {
+      if (known->at == Known::kNone) known->at = i;
+    });
   }
+  before.ForEach([this](const NumberId& id, const Known& was) {
+    if (was.living == 0) return;
+    known_.Change(id, [&was](Known* known) { known->living = was.living; });
+  });
 }
 
 // Writes the region, with what living SAs have, and then switches to it.
@@ -150,12 +148,12 @@ Status MemoryNumbers::Begin(uint32_t number) {
     return MakeError(Errc::kIo, "cannot get random numbers");
   }
   uint32_t used = 0;
-  for (const auto& [id, known] : known_) {
-    if (known.living == 0 || known.at == Known::kNone) continue;
+  known_.ForEach([&](const NumberId& id, const Known& known) {
+    if (known.living == 0 || known.at == Known::kNone) return;
     Entry& entry = next.entry(used++);
     entry.id = id;
     entry.value.store(region().entry(known.at).value.load());
-  }
+  });
   next.used.store(used, std::memory_order_release);
   header().active.store(number, std::memory_order_release);
   ReadIndex();
@@ -172,10 +170,8 @@ Status MemoryNumbers::BeginAnew() {
 // --- Values ---
 
 std::atomic<uint64_t>* MemoryNumbers::Find(const NumberId& id) const {
-  const auto found = known_.find(id);
-  return found == known_.end() || found->second.at == Known::kNone
-             ? nullptr
-             : &region().entry(found->second.at).value;
+  const Known* const known = known_.Find(id);
+  return known == nullptr || known->at == Known::kNone ? nullptr : &region().entry(known->at).value;
 }
 
 // REQUIRES: `found` is what Find has returned for the id.
@@ -192,7 +188,7 @@ Status MemoryNumbers::Set(const NumberId& id, std::atomic<uint64_t>* found, uint
   entry.id = id;
   entry.value.store(value, std::memory_order_release);
   region().used.store(at + 1, std::memory_order_release);
-  known_[id].at = at;
+  known_.Change(id, [at](Known* known) { known->at = at; });
   return {};
 }
 
@@ -204,15 +200,20 @@ Result<NumberIdentity> MemoryNumbers::Identify(const SaSpec& spec) {
 }
 
 void MemoryNumbers::Retain(const NumberIdentity& identity) {
-  ++known_[identity.outbound].living;
-  ++known_[identity.inbound].living;
+  for (const NumberId& id : {identity.outbound, identity.inbound}) {
+    known_.Change(id, [](Known* known) { ++known->living; });
+  }
 }
 
 void MemoryNumbers::Release(const NumberIdentity& identity) {
   for (const NumberId& id : {identity.outbound, identity.inbound}) {
-    const auto it = known_.find(id);
-    if (it == known_.end() || it->second.living == 0) continue;
-    if (--it->second.living == 0 && it->second.at == Known::kNone) known_.erase(it);
+    Known* const known = known_.Find(id);
+    if (known == nullptr || known->living == 0) continue;
+    if (known->living == 1 && known->at == Known::kNone) {
+      known_.Forget(id);
+    } else {
+      --known->living;
+    }
   }
 }
 

@@ -14,11 +14,11 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <unordered_map>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "control/numbers/number_store.h"
+#include "daemon/store/number_index.h"
 
 namespace cygnet {
 
@@ -54,14 +54,7 @@ class MemoryNumbers final : public NumberStore {
   struct Header;
   struct Region;
   struct Entry;
-  struct IdHash {
-    std::size_t operator()(const NumberId& id) const;
-  };
-  struct Known {
-    static constexpr uint32_t kNone = ~uint32_t{0};
-    uint32_t at = kNone;  // its entry in the region
-    uint32_t living = 0;  // how many SAs have it
-  };
+  using Known = NumberIndex::Known;
 
   MemoryNumbers() = default;
   static std::size_t BytesFor(uint32_t entries);
@@ -78,7 +71,7 @@ class MemoryNumbers final : public NumberStore {
   uint8_t* memory_ = nullptr;
   std::size_t bytes_ = 0;
   // Of each id that has an entry, or an SA that lives.
-  std::unordered_map<NumberId, Known, IdHash> known_;
+  NumberIndex known_;
 };
 
 }  // namespace cygnet
