@@ -61,10 +61,10 @@ void IkeSockets::Show(Port* port, std::optional<uint32_t> stranger) {
     Log(LogLevel::kInfo, name + ": no longer shared with another user");
     return;
   }
-  Log(LogLevel::kWarning,
-      name + ": the bypass is off for this port: a socket of uid " + std::to_string(*stranger) +
-          " shares it with a socket of uid " + std::to_string(kRoot) +
-          ", and their packets cannot be told apart: close that socket");
+  Log(LogLevel::kWarning, name + ": the bypass is off for this port: a socket of uid " +
+                              std::to_string(*stranger) + " shares it with a socket of uid " +
+                              std::to_string(kRoot) +
+                              ", and their packets cannot be told apart: close that socket");
 }
 
 }  // namespace cygnet
