@@ -108,7 +108,7 @@ bool SomeEnclose(const nlattr* next_hops) {
   const auto* hop = static_cast<const rtnexthop*>(mnl_attr_get_payload(next_hops));
   auto left = static_cast<int>(mnl_attr_get_payload_len(next_hops));
   bool some = false;
-  for (; RTNH_OK(hop, left); left -= RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop)) {
+  while (RTNH_OK(hop, left)) {
     const char* end = reinterpret_cast<const char*>(hop) + hop->rtnh_len;
     const auto* attr = reinterpret_cast<const nlattr*>(hop + 1);
     while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
@@ -116,6 +116,10 @@ bool SomeEnclose(const nlattr* next_hops) {
       if (encapsulates && !Encapsulation(ReadType(attr)).empty()) some = true;
       attr = mnl_attr_next(attr);
     }
+    const int size = RTNH_ALIGN(hop->rtnh_len);
+    const void* next = reinterpret_cast<const char*>(hop) + size;
+    hop = static_cast<const rtnexthop*>(next);
+    left -= size;
   }
   return some;
 }

@@ -5,7 +5,9 @@
 #include <linux/rtnetlink.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdint>
+#include <cstring>
 
 #include "net/address.h"
 
@@ -60,6 +62,14 @@ inline uint32_t MtuIn(const nlattr* metrics) {
   return mtu;
 }
 
+// True if the kernel ended a dump by an error. A routing table that does not exist is empty.
+inline bool EndedEarly(const nlmsghdr* done) {
+  int error = 0;
+  if (mnl_nlmsg_get_payload_len(done) < sizeof(error)) return false;
+  std::memcpy(&error, mnl_nlmsg_get_payload(done), sizeof(error));
+  return error < 0 && error != -ENOENT;
+}
+
 // Sends a request and calls fn(message) for each answer of type `answer`. False: an error reply
 // (`error`: its number), or what a dump lists changed meanwhile, so that it may lack something.
 template <typename Fn>
@@ -76,7 +86,7 @@ bool Ask(mnl_socket* socket, nlmsghdr* request, uint16_t answer, Fn fn, int* err
          m = mnl_nlmsg_next(m, &left)) {
       if (m->nlmsg_seq != request->nlmsg_seq) continue;
       if (dump && (m->nlmsg_flags & NLM_F_DUMP_INTR) != 0) whole = false;
-      if (m->nlmsg_type == NLMSG_DONE) return whole;
+      if (m->nlmsg_type == NLMSG_DONE) return whole && !EndedEarly(m);
       if (m->nlmsg_type == NLMSG_ERROR) {
         const int refused = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(m))->error;
         if (error != nullptr) *error = -refused;

@@ -65,7 +65,7 @@ bool RefusedOptionsV4(Bytes options) {
 // RFC 791, section 3.1: the pointer counts from 1 and is beyond the option at the end of the way.
 FurtherWay FurtherWayV4(Bytes options) {
   FurtherWay way;
-  ForEachOptionV4(options, [&way](Bytes option) {
+  const bool fit = ForEachOptionV4(options, [&way](Bytes option) {
     constexpr std::size_t kFixed = 3, kAddress = 4;
     if (option[0] != kLooseSourceRoute && option[0] != kStrictSourceRoute) return true;
     if (option.size() >= kFixed && option[2] > option.size()) return true;
@@ -75,7 +75,7 @@ FurtherWay FurtherWayV4(Bytes options) {
     }
     return false;
   });
-  return way;
+  return fit ? way : FurtherWay{.left = true};  // what is behind does not show
 }
 
 // `header`: a whole header of options.

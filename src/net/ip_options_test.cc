@@ -101,6 +101,8 @@ TEST(IpOptionsTest, SourceRouteShowsTheFinalDestination) {
     EXPECT_TRUE(WayOf({.options = odd}).left && !WayOf({.options = odd}).final_one.has_value());
   }
   EXPECT_FALSE(WayOf({.options = {148, 4, 0, 0}}).left);
+  const Bytes hidden = {148, 0, 131, 7, 4, 10, 0, 0, 1, 0, 0, 0};
+  EXPECT_TRUE(WayOf({.options = hidden}).left) << "behind an option that does not fit";
 }
 
 TEST(IpOptionsTest, RoutingHeadersOfIpv6AreForTheHostToRefuse) {
