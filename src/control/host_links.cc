@@ -14,6 +14,7 @@
 
 #include "base/errno_error.h"
 #include "control/next_hop_objects.h"
+#include "control/route_messages.h"
 
 namespace cygnet {
 namespace {
@@ -39,10 +40,6 @@ int32_t Index(const nlattr* attr) {
   return mnl_attr_get_payload_len(attr) < sizeof(uint32_t)
              ? 0
              : static_cast<int32_t>(mnl_attr_get_u32(attr));
-}
-
-uint16_t Number16(const nlattr* attr) {
-  return mnl_attr_get_payload_len(attr) < sizeof(uint16_t) ? uint16_t{0} : mnl_attr_get_u16(attr);
 }
 
 std::string Words(const nlattr* attr) {
@@ -126,7 +123,7 @@ void ReadNextHops(const nlattr* attr, const HostRoute& route, std::vector<HostRo
     ForEachAttr(first, reinterpret_cast<const char*>(hop) + hop->rtnh_len, [&one](const nlattr* a) {
       const uint16_t type = mnl_attr_get_type(a);
       if (type == RTA_GATEWAY || type == RTA_VIA) one.has_gateway = true;
-      if (type == RTA_ENCAP_TYPE) one.encapsulation = Number16(a);
+      if (type == RTA_ENCAP_TYPE) one.encapsulation = route_messages::ReadNumber16(a);
     });
     out->push_back(one);
     const int size = RTNH_ALIGN(hop->rtnh_len);
@@ -152,7 +149,7 @@ void ReadRoute(const nlmsghdr* message, std::vector<HostRoute>* out,
     if (type == RTA_GATEWAY || type == RTA_VIA) route.has_gateway = true;
     if (type == RTA_MULTIPATH) several = attr;
     if (type == RTA_NH_ID) object = static_cast<uint32_t>(Index(attr));
-    if (type == RTA_ENCAP_TYPE) route.encapsulation = Number16(attr);
+    if (type == RTA_ENCAP_TYPE) route.encapsulation = route_messages::ReadNumber16(attr);
     if (type != RTA_DST) return;
     const std::size_t want = AddressBits(route.to.family) / 8;
     if (mnl_attr_get_payload_len(attr) < want) return;

@@ -100,10 +100,6 @@ bool HasLearnt(const nlattr* attr) {
   return info.rta_expires != 0;
 }
 
-uint16_t ReadType(const nlattr* attr) {
-  return mnl_attr_get_payload_len(attr) < sizeof(uint16_t) ? uint16_t{0} : mnl_attr_get_u16(attr);
-}
-
 bool SomeEnclose(const nlattr* next_hops) {
   const auto* hop = static_cast<const rtnexthop*>(mnl_attr_get_payload(next_hops));
   auto left = static_cast<int>(mnl_attr_get_payload_len(next_hops));
@@ -113,7 +109,7 @@ bool SomeEnclose(const nlattr* next_hops) {
     const auto* attr = reinterpret_cast<const nlattr*>(hop + 1);
     while (mnl_attr_ok(attr, static_cast<int>(end - reinterpret_cast<const char*>(attr)))) {
       const bool encapsulates = mnl_attr_get_type(attr) == RTA_ENCAP_TYPE;
-      if (encapsulates && !Encapsulation(ReadType(attr)).empty()) some = true;
+      if (encapsulates && !Encapsulation(ReadNumber16(attr)).empty()) some = true;
       attr = mnl_attr_next(attr);
     }
     const int size = RTNH_ALIGN(hop->rtnh_len);
@@ -143,7 +139,7 @@ RouteAnswer ReadAnswer(const nlmsghdr* message, IpFamily family) {
         expires = HasLearnt(attr);
         break;
       case RTA_ENCAP_TYPE:
-        answer.encapsulation = ReadType(attr);
+        answer.encapsulation = ReadNumber16(attr);
         break;
       case RTA_MULTIPATH:
         answer.several = true;

@@ -44,9 +44,7 @@ Object ReadObject(const nlmsghdr* message) {
     if (type == NHA_OIF && bytes >= sizeof(uint32_t)) {
       object.way.ifindex = static_cast<int32_t>(mnl_attr_get_u32(attr));
     }
-    if (type == NHA_ENCAP_TYPE && bytes >= sizeof(uint16_t)) {
-      object.way.encapsulation = mnl_attr_get_u16(attr);
-    }
+    if (type == NHA_ENCAP_TYPE) object.way.encapsulation = ReadNumber16(attr);
   });
   return object;
 }

@@ -24,6 +24,11 @@ inline IpAddress ReadAddress(const nlattr* attr, IpFamily family) {
                                  : IpAddress::V6(mnl_attr_get_payload(attr));
 }
 
+// 0: it is too short.
+inline uint16_t ReadNumber16(const nlattr* attr) {
+  return mnl_attr_get_payload_len(attr) < sizeof(uint16_t) ? uint16_t{0} : mnl_attr_get_u16(attr);
+}
+
 inline void PutAddress(nlmsghdr* message, uint16_t type, const IpAddress& address,
                        IpFamily family) {
   mnl_attr_put(message, type, AddressBits(family) / 8, address.bytes.data());

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "net/ip_protocol.h"
+#include "support/stray_frame.h"
 #include "support/test_host.h"
 
 namespace cygnet {
@@ -99,14 +100,7 @@ TEST_F(FurtherWayTest, ClearPacketsWithARouteAreRefused) {
 
 TEST_F(FurtherWayTest, TheGuardAsksToo) {
   Block(pair_.a, PolicyDirection::kOut, "fd00:2::/32");
-  const auto stray = [&](const Bytes& frame) {
-    PacketBatch batch;
-    batch.Push(test::MakePacket(&pair_.pools, frame));
-    PacketCaches caches(&pair_.pools);
-    DropSink sink(&caches, pair_.a.path.drops[0].get());
-    pair_.a.path.interfaces[0].wire->Transmit(0, &batch, &sink);
-    return pair_.a.ToWire();
-  };
+  const auto stray = [&](const Bytes& frame) { return test::LeavesUndecided(&pair_, frame); };
   EXPECT_THAT(stray(Routed(ToSegment("fd00:2::1"))), IsEmpty());
   EXPECT_EQ(pair_.a.Drops(DropReason::kOutGuard), 1u);
   EXPECT_THAT(stray(Routed(ToSegment("fd00:3::1"))), SizeIs(1));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "net/ip_protocol.h"
+#include "support/stray_frame.h"
 #include "support/test_host.h"
 
 namespace cygnet {
@@ -204,14 +205,7 @@ TEST_F(SocketPolicyPathTest, FragmentsComeInForItAlone) {
 
 // The guard decides itself about a frame in clear that reaches the wire without a decision.
 TEST_F(SocketPolicyPathTest, TheGuardKnowsIt) {
-  const auto stray = [&](const Bytes& frame) {
-    PacketBatch batch;
-    batch.Push(test::MakePacket(&pair_.pools, frame));
-    PacketCaches caches(&pair_.pools);
-    DropSink sink(&caches, pair_.a.path.drops[0].get());
-    pair_.a.path.interfaces[0].wire->Transmit(0, &batch, &sink);
-    return pair_.a.ToWire();
-  };
+  const auto stray = [&](const Bytes& frame) { return test::LeavesUndecided(&pair_, frame); };
   EXPECT_THAT(stray(Datagram(kPort, kFar)), IsEmpty());
   const auto policy = Give(pair_.a, PolicyDirection::kOut);
   EXPECT_THAT(stray(Datagram(kPort, kFar)), SizeIs(1));

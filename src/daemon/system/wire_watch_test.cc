@@ -110,7 +110,7 @@ TEST_F(WireWatchTest, TellsThatTheHostsInterfaceIsGone) {
   EXPECT_EQ(host_->presence(), HostPresence::kPresent);
   ASSERT_TRUE(Run("ip link set nic0 name wan0"));
   Follow();
-  EXPECT_THAT(told_, IsEmpty()) << "a new name is no other interface";
+  EXPECT_THAT(told_, IsEmpty()) << "a new name does not make another interface";
   ASSERT_TRUE(Run("ip link set wan0 name nic0 && ip link del nic0"));
   Follow();
   EXPECT_EQ(host_->presence(), HostPresence::kRemoved);
