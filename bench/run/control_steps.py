@@ -94,6 +94,8 @@ def run(args, rows, progress):
             _restart(os.path.join(workdir, f"restart{number}"), args.build, program, counts[-1], rows)
             progress(f"control, round {number + 1}: forwarding meanwhile")
             _forward(os.path.join(workdir, str(number)), args, program, counts[-1], rows)
+            progress(f"control, round {number + 1}: a forwarder beside it")
+            _forward_by_others(os.path.join(workdir, f"others{number}"), args, program, counts[-1], rows)
     except (LabError, OSError) as error:
         errors.append(f"control: {error}")
     finally:
@@ -223,26 +225,42 @@ def _forward(workdir, args, program, count, rows):
     the sender's side."""
     os.makedirs(workdir)
     system = systems.Cygnet(workdir, Cygnet(args.build))
-    generator = traffic.Generator(args.build)
-    seconds = 2 if args.quick else 6
     try:
         system.start()
         system.check()
-        rate, _ = generator.lossless(system, "64", 0.5)
-        for kind in (None, "sas", "policies"):
-            with _churn(system.hosts[0], program, kind, count, rows):
-                result = generator.send(system, "64", rate / 10, seconds)
-            meanwhile = f"{kind} change" if kind else "alone"
-            for key, name in (("p50_us", "p50"), ("p99_us", "p99"), ("p999_us", "p99.9")):
-                rows.add("control", f"control:forwarding/latency10/{name}/{meanwhile}", "µs",
-                         result[key])
-            rows.add("control", f"control:forwarding/lost/{meanwhile}", "packets", result["lost"])
+        _forward_beside(system, system.hosts[0], "forwarding", args, program, count, rows)
     finally:
         system.close()
 
 
+def _forward_by_others(workdir, args, program, count, rows):
+    """The same of a program that reads no packet, beside a daemon that it has nothing to do with: what
+    the scheduler of this machine does to whoever forwards."""
+    os.makedirs(workdir)
+    with contextlib.ExitStack() as stack:
+        system = systems.Forwarder(workdir, args.build)
+        stack.callback(system.close)
+        system.start()
+        system.check()
+        beside = Cygnetd(workdir, args.build)
+        stack.callback(beside.close)
+        _forward_beside(system, beside.host, "forwarder", args, program, count, rows)
+
+
+def _forward_beside(system, host, name, args, program, count, rows):
+    generator = traffic.Generator(args.build)
+    rate, _ = generator.lossless(system, "64", 0.5)
+    for kind in (None, "sas", "policies"):
+        with _churn(host, program, kind, count, rows, name):
+            result = generator.send(system, "64", rate / 10, 2 if args.quick else 6)
+        meanwhile = f"{kind} change" if kind else "alone"
+        for key, part in (("p50_us", "p50"), ("p99_us", "p99"), ("p999_us", "p99.9")):
+            rows.add("control", f"control:{name}/latency10/{part}/{meanwhile}", "µs", result[key])
+        rows.add("control", f"control:{name}/lost/{meanwhile}", "packets", result["lost"])
+
+
 @contextlib.contextmanager
-def _churn(host, program, kind, count, rows):
+def _churn(host, program, kind, count, rows, name):
     if kind is None:
         yield
         return
@@ -254,7 +272,7 @@ def _churn(host, program, kind, count, rows):
         if process.returncode != 0:
             raise LabError(f"xfrm_load {kind} {count} churn: exit {process.returncode}")
         _, number, passed = out.split()
-        rows.add("control", f"control:forwarding/requests/{kind} change", "per second",
+        rows.add("control", f"control:{name}/requests/{kind} change", "per second",
                  int(number) / float(passed), less_is_better=False)
     finally:
         end(process)
