@@ -19,14 +19,13 @@ bool ReachedSoft(const LifetimeUsage& usage, const LifetimeLimits& limits, uint6
 }
 
 // As if the soft limits had been reached just now.
-LifetimeUsage AtSoftLimits(LifetimeUsage usage, const LifetimeLimits& limits, uint64_t now) {
-  if (Reached(usage.add_time, limits.soft_add_seconds, now)) {
-    usage.add_time = now - limits.soft_add_seconds;
-  }
-  if (Reached(usage.use_time, limits.soft_use_seconds, now)) {
-    usage.use_time = now - limits.soft_use_seconds;
-  }
-  return usage;
+void PutAtSoftLimits(Lifetime* lifetime, const LifetimeLimits& limits, uint64_t now) {
+  const LifetimeUsage usage = lifetime->usage();
+  const auto at_most = [now](uint64_t since, uint64_t limit) {
+    return Reached(since, limit, now) ? now - limit : since;
+  };
+  lifetime->SetTimes(at_most(usage.add_time, limits.soft_add_seconds),
+                     at_most(usage.use_time, limits.soft_use_seconds));
 }
 
 }  // namespace
@@ -54,7 +53,7 @@ void Sas::CheckTimes(const SaPtr& sa, uint64_t now) {
   const bool soft = !sa->lifetime().soft_time_signalled() && sa->state() == SaState::kValid &&
                     ReachedSoft(usage, limits, now);
   if (soft) {
-    if (hard) sa->lifetime().SetUsage(AtSoftLimits(usage, limits, now));
+    if (hard) PutAtSoftLimits(&sa->lifetime(), limits, now);
     sa->lifetime().SetSoftTimeSignalled(true);
     ExpireSoft(sa);
   } else if (hard) {

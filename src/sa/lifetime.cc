@@ -68,8 +68,12 @@ void Lifetime::SetUsage(const LifetimeUsage& usage) {
                          std::memory_order_relaxed);
   rare->more_packets.store(usage.packets - packets_.load(std::memory_order_relaxed),
                            std::memory_order_relaxed);
-  use_time_.store(usage.use_time, std::memory_order_relaxed);
-  add_time_ = usage.add_time;
+  SetTimes(usage.add_time, usage.use_time);
+}
+
+void Lifetime::SetTimes(uint64_t add_time, uint64_t use_time) {
+  use_time_.store(use_time, std::memory_order_relaxed);
+  add_time_ = add_time;
 }
 
 void Lifetime::AddUsage(uint64_t packets, uint64_t bytes, uint64_t at) {

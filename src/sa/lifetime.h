@@ -52,8 +52,9 @@ class Lifetime {
   }
 
   // Control thread.
-  void SetLimits(const LifetimeLimits& limits);  // UPDSA: also re-arms the soft events
-  void SetUsage(const LifetimeUsage& usage);     // NEWAE
+  void SetLimits(const LifetimeLimits& limits);         // UPDSA: also re-arms the soft events
+  void SetUsage(const LifetimeUsage& usage);            // NEWAE
+  void SetTimes(uint64_t add_time, uint64_t use_time);  // leaves what workers count
   // A soft limit by time was reported; SetLimits makes it false again.
   bool soft_time_signalled() const {
     const Rare* rare = rare_.load(std::memory_order_relaxed);

@@ -208,6 +208,14 @@ TEST(LifetimeTest, WhatIsSetReplacesWhatWorkersCountedAndLimitsSeeIt) {
   EXPECT_EQ(l.usage().bytes, 53u);
 }
 
+TEST(LifetimeTest, TimesAreSetBesideCounts) {
+  Lifetime l({}, {.bytes = 5, .packets = 1, .add_time = 3, .use_time = 4});
+  l.AddUsage(1, 10, 60);
+  (void)Charge(&l, {100, 200});
+  l.SetTimes(30, 40);
+  EXPECT_EQ(l.usage(), (LifetimeUsage{.bytes = 315, .packets = 4, .add_time = 30, .use_time = 40}));
+}
+
 TEST(LifetimeTest, NothingIsLostWhileTheOnlyWorkerCountsWithoutALock) {
   constexpr uint64_t kRounds = 20'000;
   Lifetime l({}, {});
