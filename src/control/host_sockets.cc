@@ -107,6 +107,14 @@ Result<std::unique_ptr<KernelSockets>> KernelSockets::Create() {
   return sockets;
 }
 
+std::optional<std::vector<HostSocket>> HostSockets::ListBoth(uint8_t proto, uint16_t port) {
+  auto both = List(IpFamily::kV4, proto, port);
+  const auto others = both ? List(IpFamily::kV6, proto, port) : std::nullopt;
+  if (!others) return std::nullopt;
+  both->insert(both->end(), others->begin(), others->end());
+  return both;
+}
+
 std::optional<std::vector<HostSocket>> KernelSockets::List(IpFamily family, uint8_t proto,
                                                            uint16_t port) {
   Buffer buffer;

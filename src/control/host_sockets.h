@@ -34,6 +34,8 @@ class HostSockets {
   // nullopt: the kernel does not report them.
   virtual std::optional<std::vector<HostSocket>> List(IpFamily family, uint8_t proto,
                                                       uint16_t port) = 0;
+  // The same of both families. nullopt: a part is missing, so other owners of a port are unknown.
+  std::optional<std::vector<HostSocket>> ListBoth(uint8_t proto, uint16_t port);
   // Readable when sockets have ended. DrainEnded names them, including those without a port.
   virtual int event_fd() const = 0;
   virtual EndedSockets DrainEnded() = 0;

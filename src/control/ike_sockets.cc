@@ -32,7 +32,7 @@ void IkeSockets::Refresh() {
 
 // Packets do not show which socket of a port they come from: only ports that root owns alone count.
 void IkeSockets::AddOf(Port* port, std::vector<SocketEnds>* ends) {
-  const auto listed = List(port->number);
+  const auto listed = sockets_->ListBoth(kProtoUdp, port->number);
   if (!listed) return;
   const bool has_root = std::any_of(listed->begin(), listed->end(), IsRoots);
   const auto stranger = std::find_if_not(listed->begin(), listed->end(), IsRoots);
@@ -40,17 +40,6 @@ void IkeSockets::AddOf(Port* port, std::vector<SocketEnds>* ends) {
   Show(port, shared ? std::optional(stranger->uid) : std::nullopt);
   if (shared || !has_root) return;
   for (const HostSocket& socket : *listed) ends->push_back(socket.ends);
-}
-
-// nullopt: the kernel's list is incomplete, so other owners of the port are unknown.
-std::optional<std::vector<HostSocket>> IkeSockets::List(uint16_t port) const {
-  std::vector<HostSocket> all;
-  for (const IpFamily family : {IpFamily::kV4, IpFamily::kV6}) {
-    const auto listed = sockets_->List(family, kProtoUdp, port);
-    if (!listed) return std::nullopt;
-    all.insert(all.end(), listed->begin(), listed->end());
-  }
-  return all;
 }
 
 void IkeSockets::Show(Port* port, std::optional<uint32_t> stranger) {

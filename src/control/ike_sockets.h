@@ -32,7 +32,6 @@ class IkeSockets {
   };
 
   void AddOf(Port* port, std::vector<SocketEnds>* ends);
-  std::optional<std::vector<HostSocket>> List(uint16_t port) const;
   static void Show(Port* port, std::optional<uint32_t> stranger);
 
   DataPath& path_;

@@ -157,13 +157,8 @@ void SocketPolicyControl::RemoveAll() {
 
 std::optional<std::vector<HostSocket>> SocketPolicyControl::AllOf(uint8_t proto,
                                                                   uint16_t port) const {
-  std::vector<HostSocket> all;
-  for (const IpFamily family : {IpFamily::kV4, IpFamily::kV6}) {
-    const auto listed = sockets_->List(family, proto, port);
-    if (!listed) return std::nullopt;
-    all.insert(all.end(), listed->begin(), listed->end());
-  }
-  std::stable_sort(all.begin(), all.end(), ByPort);
+  auto all = sockets_->ListBoth(proto, port);
+  if (all) std::stable_sort(all->begin(), all->end(), ByPort);
   return all;
 }
 
