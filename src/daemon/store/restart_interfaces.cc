@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <functional>
 #include <utility>
 
 #include "base/bytes.h"
@@ -26,6 +27,12 @@ bool IsSame(PolicyId a, PolicyId b) {
   a.selector.ifindex = b.selector.ifindex = 0;
   return a.selector == b.selector && a.direction == b.direction && a.type == b.type &&
          a.mark_value == b.mark_value && a.mark_mask == b.mark_mask && a.if_id == b.if_id;
+}
+
+// Policies of one interface mostly differ in their addresses.
+std::size_t AddressesHash(const Selector& selector) {
+  const std::hash<IpAddress> hash;
+  return hash(selector.saddr) ^ 3 * hash(selector.daddr);
 }
 
 }  // namespace
@@ -86,11 +93,13 @@ std::optional<PolicySpec> RestartInterfaces::Renumber(const Written& policy) {
 
 const uint32_t* RestartInterfaces::StandInOf(const PolicyId& id, const NamesByNumber& names) const {
   if (id.selector.ifindex == 0) return nullptr;
-  for (const auto& [if_id, written] : stand_ins_) {
+  const auto [begin, end] = by_addresses_.equal_range(AddressesHash(id.selector));
+  for (auto it = begin; it != end; ++it) {
+    const Written& written = stand_ins_.at(it->second);
     const int32_t number = written.spec.selector.ifindex;
     if (IsSame(IdOf(written.spec), id) &&
         NameOf(number, written.names) == NameOf(id.selector.ifindex, names)) {
-      return &if_id;
+      return &it->second;
     }
   }
   return nullptr;
@@ -109,6 +118,7 @@ PolicySpec RestartInterfaces::StandInFor(const Written& policy) {
   const int32_t number = policy.spec.selector.ifindex;
   const std::string name = NameOf(number, policy.names);
   written.names[number] = name;
+  if (known == nullptr) by_addresses_.emplace(AddressesHash(policy.spec.selector), if_id);
   stand_ins_[if_id] = std::move(written);
   PolicySpec stand_in = policy.spec;
   stand_in.selector.ifindex = 0;

@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
 #include "base/result.h"
@@ -76,6 +77,7 @@ class RestartInterfaces {
   bool stayed_ = false;
   bool found_unnamed_ = false;
   std::map<uint32_t, Written> stand_ins_;  // by the if_id, which no tunnel has
+  std::unordered_multimap<std::size_t, uint32_t> by_addresses_;  // hash of addresses to if_id
 };
 
 }  // namespace cygnet
