@@ -10,10 +10,17 @@ namespace cygnet {
 namespace {
 
 // The SA of an ESP packet; nullptr if there is none or the packet is not ESP.
-Sa* LookupSa(const Sad& sad, const InboundItem& item) {
+// Only what is for this host is opened (kernel: xfrm_input is a protocol of local delivery). An SA
+// without a direction opens what it sealed, so anybody on the way could send this host's own
+// packets back to it. A device opens by rules of its own, which have a direction.
+Sa* LookupSa(const DataPath& path, const InboundItem& item) {
   if (item.esp.kind != WireKind::kEsp) return nullptr;
   const FlowKey& flow = item.view.flow;
-  return sad.LookupInbound(Spi(item.esp.spi), flow.daddr, flow.family, kProtoEsp);
+  if (item.packet->offload.status == OffloadStatus::kNone &&
+      !path.host_addresses().Contains(flow.daddr, flow.family)) {
+    return nullptr;
+  }
+  return path.sad.LookupInbound(Spi(item.esp.spi), flow.daddr, flow.family, kProtoEsp);
 }
 
 // An SA that opened the packet has a tunnel interface, or should have.
@@ -124,7 +131,7 @@ InboundPipeline::Outcome InboundPipeline::Classify(InboundItem* item) {
   if (!ip.fragment) {
     item->esp = ClassifyWirePacket(ip, item->packet->l3(), ctx_->path->encap_ports());
   }
-  Sa* sa = LookupSa(ctx_->path->sad, *item);
+  Sa* sa = LookupSa(*ctx_->path, *item);
   if (sa == nullptr && !IsForThisHost(*item)) {
     if (ip.flow.proto == kProtoIcmp || ip.flow.proto == kProtoIcmpv6) LearnFromIcmp(*item);
     const DropReason reason = CheckClearPacket(*item);
@@ -340,7 +347,7 @@ DropReason InboundPipeline::CheckOpened(InboundItem* item) {
     return DropReason::kInTooShort;
   }
   if (item->esp.kind == WireKind::kEsp) {
-    Sa* sa = LookupSa(ctx_->path->sad, *item);
+    Sa* sa = LookupSa(*ctx_->path, *item);
     if (sa != nullptr || IsForThisHost(*item)) {
       return item->path.size < kMaxTemplates ? UseSa(sa, item) : DropReason::kInNested;
     }

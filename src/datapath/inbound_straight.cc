@@ -92,7 +92,7 @@ uint32_t InboundStraight::Take(std::span<Packet* const> left) {
 // out why not.
 [[gnu::noinline]] bool InboundStraight::Find(uint32_t at, uint32_t spi, uint32_t daddr,
                                              uint64_t generation) {
-  if (!Lookup(at, spi, daddr)) {
+  if (!IsOwn(daddr, generation) || !Lookup(at, spi, daddr)) {
     open_ = ++in_vain_ < kPatience;
     return false;
   }
@@ -100,6 +100,15 @@ uint32_t InboundStraight::Take(std::span<Packet* const> left) {
   spi_ = spi;
   daddr_ = daddr;
   generation_ = generation;
+  return true;
+}
+
+// Addresses of this host do not change without a new generation.
+bool InboundStraight::IsOwn(uint32_t daddr, uint64_t generation) {
+  if (daddr == own_ && generation == own_generation_) return true;
+  if (!ctx_->path->host_addresses().Contains(IpAddress::V4(&daddr), IpFamily::kV4)) return false;
+  own_ = daddr;
+  own_generation_ = generation;
   return true;
 }
 

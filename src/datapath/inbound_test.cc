@@ -114,6 +114,17 @@ TEST_F(InboundTest, EspToSomebodyElseIsNotOpened) {
   EXPECT_THAT(b().Receive(frame), testing::ElementsAre(frame));  // forwarded as it came
 }
 
+// Somebody on the way sends what this host sealed back to it. Its SA may have no direction.
+TEST_F(InboundTest, WhatAnSaSendsToAnotherHostIsNotOpened) {
+  b().SetAddresses({"192.0.2.7", "10.2.0.1"});
+  EXPECT_THAT(b().Receive(Honest(1)), testing::ElementsAre(Honest(1))) << "to be forwarded";
+  EXPECT_EQ(pair_->sa_b->lifetime().usage().packets, 0u);
+  b().SetAddresses({"192.0.2.2", "10.2.0.1"});
+  EXPECT_THAT(b().Receive(Honest(1)), testing::ElementsAre(Frame(Inner())));
+  b().SetAddresses({"192.0.2.7", "10.2.0.1"});
+  EXPECT_THAT(b().Receive(Honest(2)), testing::ElementsAre(Honest(2)));
+}
+
 TEST_F(InboundTest, AnySourceAddressIsTaken) {
   Bytes frame = Honest(1);
   frame[29] = 77;  // the SA is found by destination and SPI
