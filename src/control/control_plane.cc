@@ -227,6 +227,7 @@ void ControlPlane::Tick() {
   walks_.StartTimes();
   socket_policies_.Tick();
   ike_sockets_.Refresh();
+  tunnel_requests_.Tick();
   migrations_.Tick();
   if (++ticks_ % kNeighbourTicks == 0 && next_hops_ != nullptr) next_hops_->AskAgain();
   (void)DoSome();

@@ -157,11 +157,10 @@ const TunnelSpec* TunnelControl::Named(const std::string& name) const {
 }
 
 // The carrier that it has already is set again, which a deleted interface refuses.
-bool TunnelControl::InterfaceExists(const std::string& name) const {
-  const Row* row = Having([&name](const TunnelSpec& spec) { return spec.name == name; });
-  if (row == nullptr || !row->set_carrier) return row != nullptr;
-  const bool carrier = row->spec.carrier == TunnelCarrier::kAlways || row->sas != 0;
-  return row->set_carrier(carrier ? LinkStatus::kUp : LinkStatus::kNoCarrier).has_value();
+bool TunnelControl::InterfaceExists(const Row& row) {
+  if (!row.set_carrier) return true;
+  const bool carrier = row.spec.carrier == TunnelCarrier::kAlways || row.sas != 0;
+  return row.set_carrier(carrier ? LinkStatus::kUp : LinkStatus::kNoCarrier).has_value();
 }
 
 // --- Policies ---

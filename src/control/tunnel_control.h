@@ -99,8 +99,18 @@ class TunnelControl {
   void ForEach(Fn fn) const {
     for (const Row& row : rows_) fn(row.spec, row.ifindex);
   }
-  // False: somebody deleted the interface. It may be in another network namespace.
-  bool InterfaceExists(const std::string& name) const;
+  // The names of those whose interface somebody deleted: of those that suspect(spec, ifindex)
+  // names, and of those in another network namespace, whose end nobody reports.
+  template <typename Suspect>
+  std::vector<std::string> Deleted(Suspect suspect) {
+    std::vector<std::string> names;
+    for (Row& row : rows_) {
+      if (!row.elsewhere && !suspect(row.spec, row.ifindex)) continue;
+      row.elsewhere = InterfaceExists(row);
+      if (!row.elsewhere) names.push_back(row.spec.name);
+    }
+    return names;
+  }
 
   void SetUnmetPolicies(UnmetPolicies what) { unmet_ = what; }
   // Sets PolicySpec::unmet, or refuses the policy.
@@ -124,7 +134,9 @@ class TunnelControl {
     int32_t ifindex = 0;
     std::function<Status(LinkStatus)> set_carrier{};
     uint64_t sas = 0;
+    bool elsewhere = false;  // the interface may be in another network namespace
   };
+  static bool InterfaceExists(const Row& row);
   template <typename Fits>
   const Row* Having(Fits fits) const;
   Status CheckFree(const TunnelSpec& spec) const;

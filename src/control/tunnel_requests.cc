@@ -61,17 +61,14 @@ std::string Word(std::string text) {
   return text;
 }
 
-// Of those that clients made and suspect(spec, ifindex) names, those without an interface.
+// Of those that suspect(spec, ifindex) names, those without an interface.
 template <typename Suspect>
 void ForgetDeleted(TunnelControl* tunnels, Suspect suspect) {
-  std::vector<std::string> gone;
-  tunnels->ForEach([&](const TunnelSpec& spec, int32_t ifindex) {
-    if (spec.made_by.empty() || !suspect(spec, ifindex)) return;
-    if (!tunnels->InterfaceExists(spec.name)) gone.push_back(spec.name);
-  });
-  for (const std::string& name : gone) {
-    Log(LogLevel::kWarning,
-        "tunnel " + name + ": its interface was deleted; policies and SAs that need it block");
+  for (const std::string& name : tunnels->Deleted(suspect)) {
+    const bool configured = tunnels->Named(name)->made_by.empty();
+    Log(LogLevel::kWarning, "tunnel " + name +
+                                ": its interface was deleted; policies and SAs that need it block" +
+                                (configured ? ": start cygnetd again to have it back" : ""));
     (void)tunnels->Remove(name);
   }
 }
@@ -279,6 +276,10 @@ void TunnelRequests::Adopt() {
   if (adopted != 0) {
     Log(LogLevel::kInfo, std::to_string(adopted) + " tunnel interfaces that clients made before");
   }
+}
+
+void TunnelRequests::Tick() {
+  ForgetDeleted(parts_.tunnels, [](const TunnelSpec&, int32_t) { return false; });
 }
 
 void TunnelRequests::OnLinkChanges(const LinkChanges& changes) {

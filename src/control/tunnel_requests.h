@@ -39,8 +39,10 @@ class TunnelRequests final : public LinkControl {
   // Goes on with the interfaces that clients made in the time of an earlier daemon. One that cannot
   // be taken is logged and left to the operator.
   void Adopt();
-  // Forgets interfaces of clients that somebody deleted without asking.
+  // Forgets interfaces that somebody deleted without asking.
   void OnLinkChanges(const LinkChanges& changes);
+  // The same, of those in other network namespaces. About once a second.
+  void Tick();
 
  private:
   // The tunnel that the request names; nullptr: none.

@@ -202,6 +202,43 @@ class Requests(LinkCase):
             self.assertIn("xfrm if_id 0x1", line)
 
 
+class Gone(LinkCase):
+    """An interface ends, and the host's packets for it take another way."""
+
+    def setUp(self):
+        self.a.ns.ip("addr add 10.9.0.9/32 dev lo", check=False)
+        self.a.ns.ip("route replace default via 192.0.2.2 dev nic0")
+
+    def policy(self, if_id):
+        self.a.xfrm(f"policy add src 10.9.0.0/16 dst 10.8.0.0/16 dir out if_id {if_id} "
+                    "tmpl src 192.0.2.1 dst 192.0.2.2 proto esp reqid 1 mode tunnel")
+        self.addCleanup(self.a.xfrm, f"policy delete src 10.9.0.0/16 dst 10.8.0.0/16 dir out if_id {if_id}")
+
+    def assert_blocks(self, if_id, name):
+        self.wait_for(lambda: next(p for p in self.a.show("policy") if p["if_id"] == if_id).get("unmet"),
+                      "the policy to block")
+        self.assertIsNone(self.tunnel(name))
+        self.assertIn(f"tunnel {name}: its interface was deleted", self.a.log())
+        why = self.a.ns.run([self.a.cygnet.command, "why", "10.8.0.1", "src", "10.9.0.9"], check=False)
+        self.assertEqual(why.returncode, 3, why.stdout)
+        self.assertIn("block", why.stdout)
+
+    def test_one_that_ends_with_its_namespace(self):
+        other = Namespace("other")
+        self.link("add t1 type xfrm dev nic0 if_id 1")
+        self.policy(1)
+        self.a.ns.ip(f"link set t1 netns {other.holder.pid}")
+        self.assertIsNotNone(self.tunnel("t1"), "it works there")
+        other.close()
+        self.assert_blocks(1, "t1")
+
+    def test_the_one_of_the_configuration(self):
+        self.policy(99)
+        self.a.ns.ip("link del fixed")
+        self.assert_blocks(99, "fixed")
+        self.assertIn("start cygnetd again to have it back", self.a.log())
+
+
 class Restarts(LinkCase):
     """Interfaces of clients outlive the daemon, with addresses and routes."""
 
