@@ -156,6 +156,10 @@ class ControlPlane final : public XfrmControl, public OperatorControl, private P
   Status UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) override {
     return policies_.Update(std::move(spec), origin);
   }
+  Status RestorePolicy(PolicySpec spec, uint64_t add_time) override {
+    return policies_.Restore(std::move(spec), add_time);
+  }
+  void CheckPolicyTimes() override { policies_.CheckTimes(); }
   Status DeletePolicy(const PolicyId& id, const RequestOrigin& origin) override {
     return policies_.Delete(id, origin);
   }

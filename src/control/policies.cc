@@ -43,6 +43,22 @@ Status Policies::Add(PolicySpec spec, const RequestOrigin& origin) {
 }
 
 Status Policies::Update(PolicySpec spec, const RequestOrigin& origin) {
+  const auto policy = Put(std::move(spec), clock_.WallSeconds(), origin);
+  return policy ? Status{} : policy.error();
+}
+
+Status Policies::Restore(PolicySpec spec, uint64_t add_time) {
+  const uint64_t now = clock_.WallSeconds();
+  const PolicyLimits& limits = spec.limits;
+  const bool ends_unused = limits.soft_use_seconds != 0 || limits.hard_use_seconds != 0;
+  const auto policy = Put(std::move(spec), add_time != 0 ? add_time : now, {});
+  if (!policy) return policy.error();
+  if (ends_unused) (*policy)->use_time.store(now, std::memory_order_relaxed);
+  return {};
+}
+
+Result<std::shared_ptr<Policy>> Policies::Put(PolicySpec spec, uint64_t add_time,
+                                              const RequestOrigin& origin) {
   CYGNET_RETURN_IF_ERROR(own_devices_.RefuseForeignInterface(spec.selector));
   CYGNET_RETURN_IF_ERROR(tunnels_.Judge(&spec));
   FillTemplateFamilies(&spec);
@@ -50,20 +66,16 @@ Status Policies::Update(PolicySpec spec, const RequestOrigin& origin) {
   const auto old = path_.spd.Find(IdOf(spec));
   auto offer = old != nullptr ? devices_.Give(spec, PlaceAfter(*old, spec)) : devices_.Give(spec);
   if (!offer) return offer.error();
-  std::shared_ptr<Policy> policy;
   spec.index = old != nullptr ? old->spec.index : path_.spd.ChooseIndex(spec);
-  CYGNET_RETURN_IF_ERROR(announcer_.Prepare(
-      PolicyUpdated{{.spec = spec, .usage = {.add_time = clock_.WallSeconds()}}}));
-  if (old != nullptr) {
-    policy = path_.spd.Replace(old, std::move(spec), clock_.WallSeconds());
-  } else {
-    policy = path_.spd.Insert(std::move(spec), clock_.WallSeconds());
-  }
+  CYGNET_RETURN_IF_ERROR(
+      announcer_.Prepare(PolicyUpdated{{.spec = spec, .usage = {.add_time = add_time}}}));
+  auto policy = old != nullptr ? path_.spd.Replace(old, std::move(spec), add_time)
+                               : path_.spd.Insert(std::move(spec), add_time);
   path_.BumpGeneration();
   devices_.Accept(*std::move(offer), policy);
   if (old != nullptr) devices_.Take(*old);
   announcer_.Notify(PolicyUpdated{ViewOf(*policy)}, origin);
-  return {};
+  return policy;
 }
 
 uint64_t Policies::PlaceAfter(const Policy& old, const PolicySpec& next) const {
@@ -155,6 +167,11 @@ void Policies::CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now) {
     policy->soft_signalled_at = now;
     announcer_.Notify(PolicyExpired{ViewOf(*policy), false});
   }
+}
+
+void Policies::CheckTimes() {
+  const uint64_t now = clock_.WallSeconds();
+  for (const auto& policy : path_.spd.List()) CheckTimes(policy, now);
 }
 
 void Policies::Lose(std::size_t device) {

@@ -30,6 +30,7 @@ class Policies {
 
   Status Add(PolicySpec spec, const RequestOrigin& origin);
   Status Update(PolicySpec spec, const RequestOrigin& origin);
+  Status Restore(PolicySpec spec, uint64_t add_time);
   Status Delete(const PolicyId& id, const RequestOrigin& origin);
   Result<PolicyView> Get(const PolicyId& id) const;
   Status Expire(const PolicyId& id, bool hard, const RequestOrigin& origin);
@@ -42,11 +43,14 @@ class Policies {
   // Lifetimes: hard removes the policy; soft is reported again every 30 s (kernel:
   // xfrm_policy_timer). `now`: wall-clock seconds.
   void CheckTimes(const std::shared_ptr<Policy>& policy, uint64_t now);
+  void CheckTimes();  // of all, now
   // The device is gone, and the policies that clients offloaded to it with it. As in the kernel, no
   // listener is notified.
   void Lose(std::size_t device);
 
  private:
+  Result<std::shared_ptr<Policy>> Put(PolicySpec spec, uint64_t add_time,
+                                      const RequestOrigin& origin);
   void Remove(const std::shared_ptr<Policy>& policy);
   uint64_t PlaceAfter(const Policy& old, const PolicySpec& next) const;
 

@@ -57,6 +57,36 @@ TEST_F(WalksTest, PolicyThatIsGoneIsNotChecked) {
   EXPECT_EQ(recorder_.Take(), Events{"policy-expired hard"});
 }
 
+TEST_F(WalksTest, TheTimeOfARestoredPolicyGoesOn) {
+  PolicySpec spec = test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16");
+  spec.limits.Change()->hard_add_seconds = 10;
+  ASSERT_TRUE(policies_.Restore(spec, clock_.wall_seconds - 9));
+  EXPECT_EQ(policies_.Get(cygnet::IdOf(spec))->usage.add_time, clock_.wall_seconds - 9);
+  clock_.wall_seconds += 1;
+  recorder_.Take();
+  walks_.StartTimes();
+  EXPECT_FALSE(walks_.DoSome());
+  EXPECT_EQ(recorder_.Take(), Events{"policy-expired hard"});
+  ASSERT_TRUE(policies_.Restore(spec, clock_.wall_seconds - 11));
+  EXPECT_TRUE(policies_.Get(cygnet::IdOf(spec))) << "for further records about it";
+  policies_.CheckTimes();
+  EXPECT_FALSE(policies_.Get(cygnet::IdOf(spec))) << "it ended while no process looked";
+  ASSERT_TRUE(policies_.Restore(spec, 0));
+  EXPECT_TRUE(policies_.Get(cygnet::IdOf(spec))) << "an earlier version wrote no time";
+}
+
+TEST_F(WalksTest, TheTimeWithoutUseOfARestoredPolicyBeginsAnew) {
+  PolicySpec spec = test::MakePolicy(PolicyDirection::kOut, "10.1.0.0/16", "10.2.0.0/16");
+  spec.limits.Change()->hard_use_seconds = 10;
+  ASSERT_TRUE(policies_.Restore(spec, clock_.wall_seconds - 100));
+  ASSERT_TRUE(policies_.Get(cygnet::IdOf(spec)));
+  recorder_.Take();
+  clock_.wall_seconds += 10;
+  walks_.StartTimes();
+  EXPECT_FALSE(walks_.DoSome());
+  EXPECT_EQ(recorder_.Take(), Events{"policy-expired hard"});
+}
+
 TEST_F(WalksTest, AeventsAreAWalkOfTheirOwn) {
   sas_.SetAeventDefaults({.max_diff = 1, .max_age = 0});
   const auto sa = Add({});

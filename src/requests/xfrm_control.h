@@ -112,6 +112,11 @@ class XfrmControl {
 
   virtual Status AddPolicy(PolicySpec spec, const RequestOrigin& origin) = 0;
   virtual Status UpdatePolicy(PolicySpec spec, const RequestOrigin& origin) = 0;
+  // A policy of an earlier process, added at `add_time` (wall-clock seconds; 0: now): its limit by
+  // that time goes on. What used it since then is unknown, so the time without use begins anew.
+  virtual Status RestorePolicy(PolicySpec spec, uint64_t add_time) = 0;
+  // Ends the policies whose time is over now, and not within a second.
+  virtual void CheckPolicyTimes() = 0;
   virtual Status DeletePolicy(const PolicyId& id, const RequestOrigin& origin) = 0;
   virtual Result<PolicyView> GetPolicy(const PolicyId& id) const = 0;
   virtual Status ExpirePolicy(const PolicyId& id, bool hard, const RequestOrigin& origin = {}) = 0;

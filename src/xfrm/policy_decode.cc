@@ -164,6 +164,10 @@ Result<PolicySpec> DecodePolicy(const Request& request) {
   return spec;
 }
 
+uint64_t DecodePolicyAddTime(const Request& request) {
+  return request.Fixed<xfrm_userpolicy_info>().curlft.add_time;
+}
+
 Result<PolicySpec> DecodePolicyInfo(const xfrm_userpolicy_info& info,
                                     const AttributeTable& attributes) {
   CYGNET_RETURN_IF_ERROR(VerifyPolicy(info));

@@ -15,6 +15,9 @@ namespace cygnet::xfrm {
 
 // NEWPOLICY, UPDPOLICY.
 Result<PolicySpec> DecodePolicy(const Request& request);
+// When the policy of a notification was added, in wall-clock seconds; a client's request means
+// nothing by it.
+uint64_t DecodePolicyAddTime(const Request& request);
 
 // DELPOLICY, GETPOLICY.
 Result<PolicyId> DecodePolicyId(const Request& request);

@@ -105,6 +105,24 @@ class Stored(StoredHost):
         self.assertEqual(self.host.xfrm("policy").stdout.count("dev nic0"), 2)
         self.assertTrue(self.leaks())
 
+    def test_the_time_of_a_policy_goes_on_without_a_daemon(self):
+        """One ends while none runs, and one was deleted before its time was over."""
+        self.host.xfrm("policy add src 0.0.0.0/0 dst 192.0.2.0/24 dir out priority 9 action block")
+        self.host.xfrm("policy add src 0.0.0.0/0 dst 192.0.2.0/28 dir out limit time-hard 2")
+        self.host.xfrm("policy add src 0.0.0.0/0 dst 192.0.2.0/29 dir out limit time-hard 2")
+        self.host.xfrm("policy add src 0.0.0.0/0 dst 10.0.0.0/8 dir out limit time-hard 600")
+        self.assertTrue(self.leaks())
+        self.host.xfrm("policy delete src 0.0.0.0/0 dst 192.0.2.0/29 dir out")
+        added = next(p for p in self.host.show("policy") if "10.0.0.0/8" in p["selector"])["usage"]["add_time"]
+        self.kill()
+        self.wait_for(lambda: time.time() > added + 3, "the limit")
+        self.start()
+        self.assertFalse(self.leaks(), "at once")
+        self.assertEqual(self.host.show("stored")["restart_damage"], "")
+        self.assertEqual([p["usage"]["add_time"] for p in self.host.show("policy")
+                          if "10.0.0.0/8" in p["selector"]], [added])
+        self.assertEqual(len(self.policies()), 2)
+
     def test_a_file_that_is_deleted_or_replaced_is_written_again(self):
         self.add_block("10.0.0.0/8")
         shutil.copy(self.file, self.file + ".old")

@@ -31,6 +31,8 @@ class FakeXfrmControl final : public XfrmControl {
   std::optional<Error> offload_error;
   // The same for a policy.
   std::optional<Error> policy_offload_error{};
+  uint64_t policy_add_time = 0;  // of policies from now on
+  int policy_times_checked = 0;
   uint32_t last_larval_seconds = 0;
   RequestOrigin last_origin;
 
@@ -219,7 +221,7 @@ class FakeXfrmControl final : public XfrmControl {
   Status AddPolicy(PolicySpec spec, const RequestOrigin& origin) override {
     if (FindPolicy(cygnet::IdOf(spec)) != policies.end()) return MakeError(Errc::kExists);
     ChooseIndex(&spec);
-    const PolicyView added{std::move(spec), {}};
+    const PolicyView added{std::move(spec), {.add_time = policy_add_time}};
     CYGNET_RETURN_IF_ERROR(Prepare(PolicyAdded{added}));
     policies.push_back(added);
     Notify(PolicyAdded{policies.back()}, origin);
@@ -231,13 +233,22 @@ class FakeXfrmControl final : public XfrmControl {
     const auto old = FindPolicy(cygnet::IdOf(spec));
     if (old != policies.end()) spec.index = old->spec.index;
     ChooseIndex(&spec);
-    const PolicyView updated{std::move(spec), {}};
+    const PolicyView updated{std::move(spec), {.add_time = policy_add_time}};
     CYGNET_RETURN_IF_ERROR(Prepare(PolicyUpdated{updated}));
     if (old != policies.end()) policies.erase(old);
     policies.push_back(updated);
     Notify(PolicyUpdated{policies.back()}, origin);
     return {};
   }
+
+  Status RestorePolicy(PolicySpec spec, uint64_t add_time) override {
+    const PolicyId id = cygnet::IdOf(spec);
+    CYGNET_RETURN_IF_ERROR(UpdatePolicy(std::move(spec), {}));
+    FindPolicy(id)->usage.add_time = add_time;
+    return {};
+  }
+
+  void CheckPolicyTimes() override { ++policy_times_checked; }
 
   Status DeletePolicy(const PolicyId& id, const RequestOrigin& origin) override {
     const auto at = FindPolicy(id);

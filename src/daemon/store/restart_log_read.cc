@@ -56,6 +56,8 @@ void RestartLog::Read(MissingFile missing, RecordScan* scan) {
   if (!was_damaged) damage_.clear();
   if (!refused.empty()) scan->whole = false;
   if (!scan->whole) damage_ = path_ + ": " + (refused.empty() ? scan->damage : refused);
+  // Not before: a later record may be about a policy whose time is over.
+  control_->CheckPolicyTimes();
   lost_ = replay.TakeLost();
   if (replay.has_defaults()) remembered_ = control_->GetDefaults();
   cut_ = !scan->whole;

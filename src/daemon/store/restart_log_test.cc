@@ -241,6 +241,18 @@ InterfaceNames NamesOf(const Numbers& numbers) {
   return {.name_of = name_of, .number_of = number_of};
 }
 
+TEST_F(RestartLogTest, APolicyKeepsTheTimeWhenItWasAdded) {
+  {
+    Life life(path_);
+    life.control.policy_add_time = 1234;
+    ASSERT_TRUE(life.control.AddPolicy(PolicyTo("10.2.0.0"), {}));
+  }
+  Life life(path_);
+  ASSERT_THAT(life.control.policies, SizeIs(1));
+  EXPECT_EQ(life.control.policies[0].usage.add_time, 1234u);
+  EXPECT_EQ(life.control.policy_times_checked, 1) << "its time may be over";
+}
+
 // Both numbers belong to another interface after the restart.
 TEST_F(RestartLogTest, APolicyFollowsItsInterfaceToItsNewNumber) {
   PolicySpec one = PolicyTo("10.2.0.0");

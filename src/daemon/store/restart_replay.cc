@@ -64,17 +64,18 @@ Status RestartReplay::TakePolicy(const xfrm::Request& request) {
   if (!policy) return policy.error();
   const RestartInterfaces::Written written{.spec = *std::move(policy), .names = names_};
   auto now = interfaces_->Renumber(written);
-  if (written.spec.selector.ifindex == 0) return Restore(*std::move(now));
-  if (now && Restore(*std::move(now))) return {};
-  return control_->UpdatePolicy(interfaces_->StandInFor(written), {});
+  const uint64_t add_time = xfrm::DecodePolicyAddTime(request);
+  if (written.spec.selector.ifindex == 0) return Restore(*std::move(now), add_time);
+  if (now && Restore(*std::move(now), add_time)) return {};
+  return control_->RestorePolicy(interfaces_->StandInFor(written), add_time);
 }
 
-Status RestartReplay::Restore(PolicySpec policy) {
-  if (!policy.offload.has_value()) return control_->UpdatePolicy(std::move(policy), {});
-  if (control_->UpdatePolicy(policy, {})) return {};
+Status RestartReplay::Restore(PolicySpec policy, uint64_t add_time) {
+  if (!policy.offload.has_value()) return control_->RestorePolicy(std::move(policy), add_time);
+  if (control_->RestorePolicy(policy, add_time)) return {};
   // The device may have changed since. Without its offload the policy still blocks what has no SA.
   policy.offload = std::nullopt;
-  return control_->UpdatePolicy(std::move(policy), {});
+  return control_->RestorePolicy(std::move(policy), add_time);
 }
 
 Status RestartReplay::DropPolicy(const xfrm::Request& request) {

@@ -41,7 +41,7 @@ class RestartReplay {
   Status TakeMessage(std::span<const uint8_t> bytes);
   Status Execute(const xfrm::Request& request, const netlink::MessageView& message);
   Status TakePolicy(const xfrm::Request& request);
-  Status Restore(PolicySpec policy);
+  Status Restore(PolicySpec policy, uint64_t add_time);
   Status DropPolicy(const xfrm::Request& request);
   Status FlushPolicies(const xfrm::Request& request);
   Status TakeDefaults(const xfrm::Request& request);
