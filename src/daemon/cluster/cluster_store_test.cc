@@ -454,6 +454,36 @@ TEST_F(WentBackTest, NoNumberComesFromAnOlderStore) {
   EXPECT_EQ(gw1->era(), 2u);
 }
 
+// All that this node compares by revision is there again: a wiped store that others have written
+// since.
+TEST_F(WentBackTest, AnotherEraAtTheSameRevision) {
+  ClusterStore::Params params = ParamsOf("gw1");
+  params.probe_each_ms = 1'000'000;
+  const auto gw1 = Open(params);
+  const NumberIdentity id = Known(gw1.get(), 1);
+  ASSERT_EQ(gw1->era(), 1u);
+  etcd_->Wipe();
+  EtcdClient client = Client();
+  const std::string prefix = ClusterPrefix("site");
+  ASSERT_TRUE(client.Txn(
+      {.then = {EtcdPut(prefix + "era", "2"), EtcdPut(prefix + "anchor/gw1", "7")}}, 2000));
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(client.Txn({.then = {EtcdPut("/x", "1")}}, 2000));
+  EXPECT_FALSE(gw1->Outbound(id.outbound, 0, 10));
+  EXPECT_EQ(gw1->era(), 2u);
+}
+
+// It has got no number yet, and must notice a wiped store all the same.
+TEST_F(WentBackTest, AMarkIsLeftAtTheFirstMeeting) {
+  const auto gw1 = Open("gw1");
+  ClusterStore::Params params = ParamsOf("gw2");
+  params.probe_each_ms = 1'000'000;
+  const auto gw2 = Open(params);
+  EtcdClient client = Client();
+  const auto mark = client.Txn({.then = {EtcdGet(ClusterPrefix("site") + "anchor/gw2")}}, 2000);
+  ASSERT_TRUE(mark) << mark.error().message;
+  EXPECT_NE(mark->FoundOne(0).mod_revision, 0);
+}
+
 TEST_F(WentBackTest, AfterARestartOfTheNode) {
   NumberIdentity id;
   {

@@ -158,10 +158,15 @@ std::string EtcdTxnBody(const EtcdTxn& txn) {
   const char* comma = "";
   for (const EtcdCompare& compare : txn.compares) {
     out += comma;
-    out += "{\"target\":\"MOD\",\"result\":\"EQUAL\",";
+    out += compare.value ? "{\"target\":\"VALUE\"" : "{\"target\":\"MOD\"";
+    out += ",\"result\":\"EQUAL\",";
     AddBytes(&out, "key", compare.key);
     out += ',';
-    AddInteger(&out, "mod_revision", compare.mod_revision);
+    if (compare.value) {
+      AddBytes(&out, "value", *compare.value);
+    } else {
+      AddInteger(&out, "mod_revision", compare.mod_revision);
+    }
     out += '}';
     comma = ",";
   }

@@ -59,6 +59,7 @@ EtcdOp EtcdGetAll(const std::string& prefix);
 struct EtcdCompare {
   std::string key;
   int64_t mod_revision = 0;
+  std::optional<std::string> value{};  // compared instead of the revision
 };
 
 struct EtcdTxn {

@@ -22,11 +22,12 @@ TEST(EtcdJsonTest, Base64OfAnyBytes) {
 }
 
 TEST(EtcdJsonTest, ATransactionAsTheGatewayReadsIt) {
-  const EtcdTxn txn{.compares = {{"foo", 7}},
+  const EtcdTxn txn{.compares = {{"foo", 7}, {.key = "bar", .value = "1"}},
                     .then = {EtcdPut("foo", "1"), EtcdDelete("bar")},
                     .otherwise = {EtcdGet("foo")}};
   EXPECT_EQ(EtcdTxnBody(txn),
-            R"({"compare":[{"target":"MOD","result":"EQUAL","key":"Zm9v","mod_revision":"7"}],)"
+            R"({"compare":[{"target":"MOD","result":"EQUAL","key":"Zm9v","mod_revision":"7"},)"
+            R"({"target":"VALUE","result":"EQUAL","key":"YmFy","value":"MQ=="}],)"
             R"("success":[{"request_put":{"key":"Zm9v","value":"MQ=="}},)"
             R"({"request_delete_range":{"key":"YmFy"}}],)"
             R"("failure":[{"request_range":{"key":"Zm9v"}}]})");

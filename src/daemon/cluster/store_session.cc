@@ -131,15 +131,32 @@ void StoreSession::EndProbe(const Result<std::string>& body) {
   if (has_met_) {
     (void)Read(*answer, {});
   } else {
-    has_met_ = Learn(answer->header, GuardsOf(*answer, {})).has_value();
+    has_met_ = Learn(answer->header, GuardsOf(*answer, {})) && LeaveMark();
   }
   if (has_met_ && is_away() == false) (void)Confirm();
 }
 
+// A store that is wiped after this has no mark. Without one, a new store may have the same cluster
+// ID and, by chance, the same revision of the era.
+Status StoreSession::LeaveMark() {
+  if (seen_.own_revision != 0) return {};
+  const auto answer = Ask(WithGuards({}));
+  if (!answer) return answer.error();
+  if (!answer->succeeded || answer->header.cluster_id != seen_.cluster_id) {
+    probe_at_ns_ = 0;
+    return MakeError(Errc::kAgain, "the store changed while this node met it");
+  }
+  seen_.revision = seen_.own_revision = answer->header.revision;
+  return {};
+}
+
 // --- Changes ---
 
+// The era by its text, too: a new store may have another one at the same revision.
 EtcdTxn StoreSession::WithGuards(const StoreChange& change) const {
-  EtcdTxn txn{.compares = {{era_key_, era_revision_}, {own_key_, seen_.own_revision}},
+  EtcdTxn txn{.compares = {{era_key_, era_revision_},
+                           {.key = era_key_, .value = era_text_},
+                           {own_key_, seen_.own_revision}},
               .then = {EtcdPut(own_key_, Hex(params_.incarnation))},
               .otherwise = {EtcdGet(era_key_), EtcdGet(own_key_)}};
   for (const GroupId group : change.groups) {
@@ -254,6 +271,7 @@ Status StoreSession::TakeEra(const EtcdEntry& entry, const std::string& why) {
   }
   era_ = seen_.era = era;
   era_revision_ = entry.mod_revision;
+  era_text_ = entry.value;
   return {};
 }
 
@@ -290,6 +308,7 @@ Status StoreSession::SetEra(uint64_t era, const EtcdHeader& header, const Guards
   }
   era_ = era;
   era_revision_ = answer->header.revision;
+  era_text_ = std::to_string(era);
   seen_ = {.cluster_id = header.cluster_id,
            .era = era,
            .revision = answer->header.revision,

@@ -45,8 +45,8 @@ class StoreSession {
     uint32_t probe_each_ms = 1000;
   };
   // Steps of a transaction that the guards need; the rest is for the change.
-  static constexpr std::size_t kMaxGuards = 10;
-  static constexpr std::size_t kMaxGroups = kMaxGuards - 2;
+  static constexpr std::size_t kMaxGuards = 11;
+  static constexpr std::size_t kMaxGroups = kMaxGuards - 3;
 
   StoreSession(Params params, ClusterAnchor anchor, const Clock* clock);
 
@@ -89,6 +89,7 @@ class StoreSession {
   Guards GuardsOf(const EtcdTxnAnswer& answer, const std::set<GroupId>& groups) const;
   Result<EtcdTxnAnswer> Ask(const EtcdTxn& txn);
   Status Learn(const EtcdHeader& header, const Guards& guards);
+  Status LeaveMark();
   Status RaiseEra(const std::string& why, const EtcdHeader& header, const Guards& guards);
   Status SetEra(uint64_t era, const EtcdHeader& header, const Guards& guards);
   Status TakeEra(const EtcdEntry& entry, const std::string& why);
@@ -108,6 +109,7 @@ class StoreSession {
   AnchorState seen_;  // what the file has, or will have with the next Confirm
   uint64_t era_ = 0;  // 0: unknown
   int64_t era_revision_ = 0;
+  std::string era_text_;             // as the store has it
   bool has_met_ = false;             // guards were read since the start
   std::vector<std::string> groups_;  // names, by GroupId - 1
   std::map<GroupId, int64_t> owned_;
