@@ -58,6 +58,7 @@ void ClusterControl::Turn(Workers workers) {
     Handle(event);
     if (params_.on_event) params_.on_event(event);
   }
+  if (params_.why_blind) node_.SetBlind(!params_.why_blind().empty());
   const uint64_t now = params_.clock->MonotonicNs();
   for (GroupId group = 1; group <= groups_.size(); ++group) CheckGroup(group, now);
   ExpireSome(now);
@@ -91,6 +92,8 @@ void ClusterControl::Handle(const ClusterEvent& event) {
       if (params_.clock->MonotonicNs() < went_back_ns_ + kSameNs) return;
       return OnWentBack(event.text);
     case Kind::kEntry:
+    case Kind::kEntriesRead:
+    case Kind::kEntriesUnread:
       return;
   }
 }
@@ -316,6 +319,12 @@ std::vector<DoctorRow> ClusterControl::Doctor() const {
       heard ? "heartbeats of other nodes arrive" : "no heartbeat of another node arrives",
       "start cygnetd on the other node, and let UDP pass between the addresses of "
       "cluster.heartbeat");
+  const std::string blind = params_.why_blind ? params_.why_blind() : std::string();
+  add("cluster-policies", blind.empty(),
+      blind.empty() ? "this node knows all policies of its groups"
+                    : "this node takes no group: " + blind,
+      "give it the same groups and wrapping keys as the others, and room for its files; an entry "
+      "that nobody can read is to be removed from the store (etcdctl del)");
   add("cluster-era", report.went_back.empty(),
       report.went_back.empty() ? "the store has all that it confirmed"
                                : "the store lost what it had confirmed: " + report.went_back,

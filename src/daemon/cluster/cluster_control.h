@@ -53,6 +53,8 @@ class ClusterControl final : public ClusterOperator {
     // Each event, for who shares SAs through the store. May be empty.
     std::function<void(const ClusterEvent& event)> on_event{};
     std::function<uint64_t()> refused_entries{};
+    // Why this node does not know all policies of its groups; empty: it does. May be empty.
+    std::function<std::string()> why_blind{};
     // For the ledger: from here on this process uses the keys of the group, or no more.
     std::function<void(const std::string& group, uint64_t epoch, const std::string& why)> on_use{};
     std::function<void(const std::string& group, uint64_t epoch, const std::string& why)> on_end{};

@@ -28,6 +28,7 @@ class FakeNode final : public ClusterNode {
   int event_fd() const override { return -1; }
   std::vector<ClusterEvent> Take() override { return std::exchange(events, {}); }
   void Alive() override { ++alive; }
+  void SetBlind(bool now) override { blind = now; }
   Status Offer(GroupId group, const std::string& node) override {
     if (!offers) return MakeError(Errc::kNetworkDown, "it has no lease");
     offered.push_back(std::to_string(group) + " to " + node);
@@ -53,6 +54,7 @@ class FakeNode final : public ClusterNode {
   std::vector<std::string> given;
   GroupOwner owner;
   int alive = 0;
+  bool blind = true;
   std::vector<std::string> offered;
   bool offers = true;
   std::optional<Kind> answers;

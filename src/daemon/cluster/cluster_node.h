@@ -38,6 +38,9 @@ class ClusterNode {
   // Called at least every 50 ms while the control loop and all workers run: without it, heartbeats
   // stop after 150 ms, and another node takes over.
   virtual void Alive() = 0;
+  // Whether this node does not know all policies of its groups. Then it takes no group: what they
+  // protect would leave in clear. With ClusterShare::kSas true until it is told otherwise.
+  virtual void SetBlind(bool blind) = 0;
 
   // Begins a move: asks `node`, or the next one if `node` is empty, to hold the group's packets.
   // This node works on meanwhile. kReady or kNotReady follows; after kReady, call Give.

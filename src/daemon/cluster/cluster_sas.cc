@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "base/log.h"
+#include "daemon/cluster/cluster_sas_words.h"
 
 namespace cygnet {
 namespace {
@@ -38,6 +39,7 @@ void ClusterSas::Start(ControlPlane* control) {
   for (const auto& sa : control_->ListSas()) Keep(sa);
   for (auto& [name, row] : sas_) row.restored = true;
   for (const PolicyView& policy : control_->ListPolicies()) (void)PreparePolicy(policy);
+  for (auto& [name, row] : policies_) row.restored = true;
 }
 
 GroupId ClusterSas::GroupOfShared(const SaSpec& spec) const {
@@ -153,6 +155,7 @@ Status ClusterSas::PreparePolicy(const PolicyView& policy) {
   PolicyRow& row = policies_[name];
   row.group = group;
   row.id = IdOf(policy.spec);
+  row.restored = false;
   if (!Owns(group)) return {};
   Batch batch{.group = group};
   Status sent = AddPolicy(name, &row, RecordOf(policy.spec).clear, &batch);
@@ -217,6 +220,13 @@ void ClusterSas::OnEvent(const ClusterEvent& event) {
     case ClusterEvent::Kind::kEntry:
       taken_.emplace_back(event.key, event.value);
       return;
+    case ClusterEvent::Kind::kEntriesRead:
+      taken_.emplace_back();  // behind them
+      return;
+    case ClusterEvent::Kind::kEntriesUnread:
+      all_read_ = false;
+      std::erase_if(taken_, [](const auto& entry) { return entry.first.empty(); });
+      return;
     case ClusterEvent::Kind::kReady:
     case ClusterEvent::Kind::kNotReady:
     case ClusterEvent::Kind::kStoreAway:
@@ -249,6 +259,7 @@ void ClusterSas::Tick() {
     if (!row.waiting.empty() && left-- > 0) again.push_back(name);
   }
   for (const std::string& name : again) TakeSa(name, std::string(sas_[name].waiting));
+  InstallFailed();
 }
 
 bool ClusterSas::DoSome() {
@@ -283,6 +294,19 @@ bool ClusterSas::DoSome() {
   }
   error_ = error;
   return !held_ && (!unsent_.empty() || usage_next_.has_value());
+}
+
+std::string ClusterSas::WhyBlind() const {
+  const auto is_policy = [](const auto& entry) { return entry.first.starts_with(kPolicies); };
+  if (!all_read_ || std::any_of(taken_.begin(), taken_.end(), is_policy)) {
+    return "the policies of the store are not read yet";
+  }
+  for (auto it = refused_.lower_bound(kPolicies); it != refused_.end(); ++it) {
+    if (!it->first.starts_with(kPolicies)) break;
+    if (!HidesNoPolicy(it->second)) return it->first + " is refused: " + it->second;
+  }
+  if (refused_.size() < kMaxRefusedShown) return {};
+  return std::to_string(kMaxRefusedShown) + " entries of the store are refused";
 }
 
 SharedReport ClusterSas::Report() const {

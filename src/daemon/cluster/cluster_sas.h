@@ -76,6 +76,9 @@ class ClusterSas final : public StateKeeper, public ChangeJournal {
   bool DoSome();
 
   SharedReport Report() const;
+  // Why this node may not know all policies of its groups; empty: it does. Else it must not get a
+  // group: what the others protect would leave in clear.
+  std::string WhyBlind() const;
 
   // --- StateKeeper ---
   void Keep(const ConstSaPtr& sa) override;
@@ -115,6 +118,8 @@ class ClusterSas final : public StateKeeper, public ChangeJournal {
     bool stored = false;
     bool by_us = false;
     bool installed_here = false;  // because of its entry, so it goes with it
+    bool failed = false;          // it could not be installed: tried again
+    bool restored = false;        // of the process before, and no client has written it since
     EntryPlace seen;
     std::vector<uint8_t> clear;  // of the entry
   };
@@ -179,6 +184,8 @@ class ClusterSas final : public StateKeeper, public ChangeJournal {
   Result<ConstSaPtr> Install(RestoredSa from, uint64_t era);
   void Adopt(const Sa& sa, const RestoredSa& from);
   Status InstallPolicy(PolicyRow* row, PolicySpec spec);
+  void InstallFailed();
+  bool IsRestoredBypass(const PolicyRow& row) const;
   // nullopt: it changes nothing, or was refused.
   std::optional<Entry> Open(const std::string& key, const std::string& value, EntryKind kind,
                             const EntryPlace& seen, bool quiet);
@@ -204,6 +211,7 @@ class ClusterSas final : public StateKeeper, public ChangeJournal {
   std::optional<std::string> usage_next_;                  // SendUsage continues here
   std::map<std::string, std::string> refused_;
   uint64_t refused_count_ = 0;
+  bool all_read_ = false;  // all entries that were in the store
 };
 
 }  // namespace cygnet

@@ -89,14 +89,14 @@ Status ClusterSas::AddUsage(const std::string& name, SaRow* row, Batch* batch) {
 Status ClusterSas::AddPolicy(const std::string& name, PolicyRow* row, std::vector<uint8_t> clear,
                              Batch* batch) {
   EntryPlace place;
-  CYGNET_RETURN_IF_ERROR(Add("policy/" + name, {.kind = EntryKind::kPolicy, .clear = clear},
+  CYGNET_RETURN_IF_ERROR(Add(kPolicies + name, {.kind = EntryKind::kPolicy, .clear = clear},
                              params_.entries->era(), &place, batch));
   batch->then.push_back([this, name, row, place, clear = std::move(clear)] {
     row->stored = true;
     row->by_us = true;
     row->seen = place;
     row->clear = clear;
-    refused_.erase("policy/" + name);
+    refused_.erase(kPolicies + name);
   });
   return {};
 }
@@ -143,7 +143,8 @@ Status ClusterSas::SettlePolicy(const std::string& name, Batch* batch) {
                              row.seen.epoch == groups_.at(row.group - 1).epoch;
       return is_stored ? Status{} : AddPolicy(name, &row, std::move(clear), batch);
     }
-    CYGNET_RETURN_IF_ERROR(params_.entries->Delete("policy/" + name, row.group));
+    if (row.failed) return {};  // the group has it, and this node could not install it
+    CYGNET_RETURN_IF_ERROR(params_.entries->Delete(kPolicies + name, row.group));
     policies_.erase(found);
     return {};
   }
@@ -240,8 +241,9 @@ bool ClusterSas::HasUnsent(GroupId group) const {
 // From then on, entries of earlier epochs are not the group's.
 Status ClusterSas::SendComplete() {
   // Another node may be able to read what this one could not.
-  const bool is_blind = std::any_of(refused_.begin(), refused_.end(),
-                                    [](const auto& pair) { return pair.second != kOfEarlierEra; });
+  const bool is_blind = std::any_of(refused_.begin(), refused_.end(), [](const auto& pair) {
+    return pair.second != kOfEarlierEra && pair.second != kOfEarlierEraHere;
+  });
   if (is_blind) return {};
   for (GroupId group = 1; group <= groups_.size(); ++group) {
     CYGNET_RETURN_IF_ERROR(SendComplete(group));

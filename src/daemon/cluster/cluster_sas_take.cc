@@ -5,11 +5,11 @@
 #include "base/log.h"
 #include "daemon/cluster/cluster_sas.h"
 #include "daemon/cluster/cluster_sas_words.h"
+#include "policy/lets_pass.h"
 
 namespace cygnet {
 namespace {
 
-constexpr std::size_t kMaxRefusedShown = 1000;
 constexpr uint64_t kMaxRefusedLogged = 100;
 
 // What a change of the control plane causes while it lives comes from the store.
@@ -57,9 +57,10 @@ void ClusterSas::Take(const std::string& key, const std::string& value) {
     return value.empty() ? LoseSa(*name) : TakeSa(*name, value);
   }
   if (const auto name = Part(key, "sa/", "/life")) return TakeUsage(*name, value);
-  if (const auto name = Part(key, "policy/", "")) {
+  if (const auto name = Part(key, kPolicies, "")) {
     return value.empty() ? LosePolicy(*name) : TakePolicy(*name, value);
   }
+  all_read_ |= key.empty();
 }
 
 void ClusterSas::Refuse(const std::string& key, const std::string& why) {
@@ -84,8 +85,8 @@ std::optional<Entry> ClusterSas::Open(const std::string& key, const std::string&
     return std::nullopt;
   }
   if (entry->place < seen && !quiet) {
-    Refuse(key, "it is older than one that this node has seen (epoch " +
-                    std::to_string(entry->place.epoch) + "); somebody has put it back");
+    Refuse(key, std::string(kOlder) + " (epoch " + std::to_string(entry->place.epoch) +
+                    "); somebody has put it back");
   }
   if (entry->place <= seen) return std::nullopt;
   return *std::move(entry);
@@ -252,7 +253,7 @@ void ClusterSas::ApplyUsage(const SaRow& row) {
 // --- Policies ---
 
 void ClusterSas::TakePolicy(const std::string& name, const std::string& value) {
-  const std::string key = "policy/" + name;
+  const std::string key = kPolicies + name;
   const auto known = policies_.find(name);
   const PolicyRow before = known == policies_.end() ? PolicyRow{} : known->second;
   const auto entry = Open(key, value, EntryKind::kPolicy, before.seen, before.by_us);
@@ -260,12 +261,13 @@ void ClusterSas::TakePolicy(const std::string& name, const std::string& value) {
   auto spec = PolicyOf(entry->clear);
   if (!spec) return Refuse(key, spec.error().message);
   const GroupId group = GroupOfShared(*spec);
-  if (SharedName(IdOf(*spec), params_.secret) != name || group == 0) {
-    return Refuse(key,
-                  "no group of this node has its addresses; configure the same groups on all "
-                  "nodes");
+  if (SharedName(IdOf(*spec), params_.secret) != name) return Refuse(key, "it belongs elsewhere");
+  if (group == 0) return Refuse(key, kOfForeignGroup);
+  if (IsOfEarlierEra(*entry)) {
+    const auto here = control_->GetPolicy(IdOf(*spec));
+    const bool has_it = here && RecordOf(here->spec).clear == entry->clear;
+    return Refuse(key, has_it ? kOfEarlierEraHere : kOfEarlierEra);
   }
-  if (IsOfEarlierEra(*entry)) return Refuse(key, kOfEarlierEra);
   if (entry->place.epoch < groups_.at(group - 1).complete) return Refuse(key, kOfEarlierOwner);
   refused_.erase(key);
   const bool is_ours = IsOurs(group, entry->place.epoch);
@@ -278,6 +280,7 @@ void ClusterSas::TakePolicy(const std::string& name, const std::string& value) {
   row.by_us = false;
   row.clear = entry->clear;
   const Status installed = InstallPolicy(&row, *std::move(spec));
+  row.failed = !installed;
   if (!installed) return Refuse(key, "it cannot be installed: " + installed.error().message);
   if (Owns(group)) unsent_.insert({Change::Of::kPolicy, name});
 }
@@ -291,8 +294,30 @@ Status ClusterSas::InstallPolicy(PolicyRow* row, PolicySpec spec) {
   return done;
 }
 
+// Whether an entry or a client of this node brought it to the process before is not known. One that
+// protects or blocks stays in doubt; one that lets packets pass in clear goes.
+bool ClusterSas::IsRestoredBypass(const PolicyRow& row) const {
+  if (!row.restored) return false;
+  const auto present = control_->GetPolicy(row.id);
+  return present && LetsPassInClear(present->spec);
+}
+
+// As an SA that cannot be installed yet.
+void ClusterSas::InstallFailed() {
+  int left = 64;
+  for (auto& [name, row] : policies_) {
+    if (!row.failed) continue;
+    if (left-- == 0) return;
+    auto spec = PolicyOf(row.clear);
+    if (!spec || !InstallPolicy(&row, *std::move(spec))) continue;
+    row.failed = false;
+    refused_.erase(kPolicies + name);
+    if (Owns(row.group)) unsent_.insert({Change::Of::kPolicy, name});
+  }
+}
+
 void ClusterSas::LosePolicy(const std::string& name) {
-  refused_.erase("policy/" + name);
+  refused_.erase(kPolicies + name);
   const auto found = policies_.find(name);
   if (found == policies_.end()) return;
   PolicyRow& row = found->second;
@@ -301,7 +326,7 @@ void ClusterSas::LosePolicy(const std::string& name) {
     row.stored = false;
     return;
   }
-  if (row.installed_here) {
+  if (row.installed_here || IsRestoredBypass(row)) {
     const Applying applying(&applying_);
     (void)control_->DeletePolicy(row.id, {});
   }
@@ -322,8 +347,8 @@ void ClusterSas::TakeComplete(const std::string& group, const std::string& value
   }
 }
 
-// What came before the mark, but is older than it; and SAs of the process before that ended on the
-// owner while this node was away.
+// What came before the mark, but is older than it; and SAs and bypasses of the process before that
+// ended on the owner while this node was away.
 void ClusterSas::DropOld(GroupId group, uint64_t epoch) {
   std::vector<std::string> sas;
   for (auto& [name, row] : sas_) {
@@ -338,11 +363,14 @@ void ClusterSas::DropOld(GroupId group, uint64_t epoch) {
   }
   std::vector<std::string> policies;
   for (const auto& [name, row] : policies_) {
-    if (row.group == group && row.stored && row.seen.epoch < epoch) policies.push_back(name);
+    if (row.group != group) continue;
+    const bool is_old = row.stored && row.seen.epoch < epoch;
+    if (is_old || (!row.stored && IsRestoredBypass(row))) policies.push_back(name);
   }
   for (const std::string& name : policies) {
+    const bool is_old = policies_[name].stored;
     LosePolicy(name);
-    Refuse("policy/" + name, kOfEarlierOwner);
+    if (is_old) Refuse(kPolicies + name, kOfEarlierOwner);
   }
 }
 

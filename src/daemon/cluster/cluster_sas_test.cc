@@ -31,16 +31,17 @@ EntrySeal SealOf(std::vector<uint8_t> fills) {
   return EntrySeal(WrappingKeys(std::move(keys)), "paris");
 }
 
-std::vector<ClusterGroupConfig> Groups() {
-  return {{.name = "red", .addresses = {"192.0.2.1/24 dev nic0"}, .prefer = ""}};
+std::vector<ClusterGroupConfig> Groups(const std::string& address) {
+  return {{.name = "red", .addresses = {address}, .prefer = ""}};
 }
 
 struct Shared {
-  Shared(MemoryCluster* cluster, const std::string& name, std::vector<uint8_t> keys)
+  Shared(MemoryCluster* cluster, const std::string& name, std::vector<uint8_t> keys,
+         const std::string& address)
       : entries(cluster, name),
         sas({.entries = &entries,
              .clock = &clock,
-             .groups = GroupAddresses(Groups()),
+             .groups = GroupAddresses(Groups(address)),
              .seal = SealOf(std::move(keys)),
              .secret = KeyMaterial(std::vector<uint8_t>(32, 0x5c)),
              .refused = [this](const std::string& text) { audit.push_back(text); }}) {}
@@ -53,8 +54,9 @@ struct Shared {
 // A node: a control plane with its part in the cluster.
 class Node final : public Shared, public test::ControlPlaneTest {
  public:
-  Node(MemoryCluster* cluster, const std::string& name, std::vector<uint8_t> keys = {1})
-      : Shared(cluster, name, std::move(keys)),
+  Node(MemoryCluster* cluster, const std::string& name, std::vector<uint8_t> keys = {1},
+       const std::string& address = "192.0.2.1/24 dev nic0")
+      : Shared(cluster, name, std::move(keys), address),
         ControlPlaneTest(2, PlacementMode::kNo,
                          [this](ControlPlaneParams* params) {
                            params->keeper = &sas;
@@ -86,6 +88,7 @@ class Node final : public Shared, public test::ControlPlaneTest {
     for (const auto& [key, value] : cluster_.content) {
       sas.OnEvent(test::EntryEvent(key, value));
     }
+    sas.OnEvent(test::EventOf(ClusterEvent::Kind::kEntriesRead));
     Run();
   }
   void Second() {
@@ -506,6 +509,105 @@ TEST_F(ClusterSasTest, APolicyThatTheNodeHadItselfStays) {
   a.Run();
   b.Run();
   EXPECT_EQ(b.policies(), 1u);
+}
+
+// Packets that no policy here covers would leave in clear.
+TEST_F(ClusterSasTest, ANodeThatDoesNotKnowAllPoliciesSaysSo) {
+  Node a(&cluster_, "a");
+  Node b(&cluster_, "b");
+  Node stranger(&cluster_, "c", {2});
+  EXPECT_THAT(b.sas.WhyBlind(), HasSubstr("not read yet"));
+  a.Own(1);
+  ASSERT_TRUE(a.control().AddPolicy(Protects(), {}));
+  b.ReadAll();
+  stranger.ReadAll();
+  EXPECT_EQ(b.sas.WhyBlind(), "");
+  EXPECT_THAT(stranger.sas.WhyBlind(), HasSubstr("policy/"));
+  b.sas.OnEvent(test::EventOf(ClusterEvent::Kind::kEntriesUnread));
+  EXPECT_NE(b.sas.WhyBlind(), "");
+  b.ReadAll();
+  EXPECT_EQ(b.sas.WhyBlind(), "");
+  ASSERT_TRUE(a.control().DeletePolicy(IdOf(Protects()), {}));
+  a.Run();
+  stranger.Run();
+  EXPECT_EQ(stranger.sas.WhyBlind(), "") << "the group has none any more";
+}
+
+// A name that another policy has, and one that was spoilt on the way.
+TEST_F(ClusterSasTest, ASpoiltPolicyMakesBlindAndAnOldOneDoesNot) {
+  Node a(&cluster_, "a");
+  Node b(&cluster_, "b");
+  a.Own(1);
+  ASSERT_TRUE(a.control().AddPolicy(Protects(), {}));
+  b.ReadAll();
+  const auto [key, first] = *cluster_.content.begin();
+  PolicySpec changed = Protects();
+  changed.priority = 5;
+  ASSERT_TRUE(a.control().UpdatePolicy(changed, {}));
+  b.Run();
+  cluster_.Write(key, first);
+  b.Run();
+  EXPECT_THAT(b.Why(), ElementsAre(HasSubstr("older")));
+  EXPECT_EQ(b.sas.WhyBlind(), "");
+  cluster_.Write(key, std::string(200, 'x'));
+  b.Run();
+  EXPECT_THAT(b.sas.WhyBlind(), HasSubstr(key));
+}
+
+// A group that has more addresses on the other nodes.
+TEST_F(ClusterSasTest, APolicyOfAnAddressThatIsNoneHereMakesBlind) {
+  Node a(&cluster_, "a");
+  Node elsewhere(&cluster_, "b", {1}, "192.0.2.7/24 dev nic0");
+  a.Own(1);
+  ASSERT_TRUE(a.control().AddPolicy(Protects(), {}));
+  elsewhere.ReadAll();
+  EXPECT_THAT(elsewhere.sas.WhyBlind(), HasSubstr("the same groups"));
+}
+
+PolicySpec Allows() {
+  PolicySpec spec = test::MakePolicy(PolicyDirection::kOut, "192.0.2.1/32", "10.9.0.0/16");
+  spec.priority = 1;
+  return spec;
+}
+
+// The process before had both, and both were deleted on the owner while it was away.
+TEST_F(ClusterSasTest, WhatLetsPassInClearDoesNotComeBackByARestart) {
+  Node a(&cluster_, "a");
+  a.Own(1);
+  a.Second();
+  a.Second();  // it says that it has written everything
+  Node b(&cluster_, "b");
+  b.sas.Stop();
+  ASSERT_TRUE(b.control().AddPolicy(Allows(), {}));
+  ASSERT_TRUE(b.control().AddPolicy(Protects(), {}));
+  b.sas.Start(&b.control());
+  PolicySpec by_client = Allows();
+  by_client.selector.prefixlen_d = 24;
+  ASSERT_TRUE(b.control().AddPolicy(by_client, {}));
+  b.ReadAll();
+  EXPECT_FALSE(b.control().GetPolicy(IdOf(Allows())));
+  EXPECT_TRUE(b.control().GetPolicy(IdOf(Protects())));
+  EXPECT_TRUE(b.control().GetPolicy(IdOf(by_client))) << "of this process";
+}
+
+// After an update of the standby, say.
+TEST_F(ClusterSasTest, WhatLetsPassInClearGoesWithItsEntryAfterARestart) {
+  Node a(&cluster_, "a");
+  a.Own(1);
+  ASSERT_TRUE(a.control().AddPolicy(Allows(), {}));
+  ASSERT_TRUE(a.control().AddPolicy(Protects(), {}));
+  Node b(&cluster_, "b");
+  b.sas.Stop();
+  ASSERT_TRUE(b.control().AddPolicy(Allows(), {}));
+  ASSERT_TRUE(b.control().AddPolicy(Protects(), {}));
+  b.sas.Start(&b.control());
+  b.ReadAll();
+  ASSERT_TRUE(a.control().DeletePolicy(IdOf(Allows()), {}));
+  ASSERT_TRUE(a.control().DeletePolicy(IdOf(Protects()), {}));
+  a.Run();
+  b.Run();
+  EXPECT_FALSE(b.control().GetPolicy(IdOf(Allows())));
+  EXPECT_TRUE(b.control().GetPolicy(IdOf(Protects()))) << "it only blocks";
 }
 
 TEST_F(ClusterSasTest, AForgedPolicyIsRefused) {

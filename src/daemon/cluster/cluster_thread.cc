@@ -88,6 +88,7 @@ class ClusterThread final : public ClusterNode {
   int event_fd() const override { return events_.fd(); }
   std::vector<ClusterEvent> Take() override { return events_.Take(); }
   void Alive() override { alive_ns_.store(BootNs(), std::memory_order_relaxed); }
+  void SetBlind(bool blind) override { blind_.store(blind, std::memory_order_relaxed); }
   Status Offer(GroupId group, const std::string& node) override;
   Status Give(GroupId group, const std::string& node) override;
   void Pause(uint32_t ms) override;
@@ -114,6 +115,7 @@ class ClusterThread final : public ClusterNode {
   TrafficHold* const hold_;
   EventQueue events_;
   std::atomic<uint64_t> alive_ns_{0};
+  std::atomic<bool> blind_;
   std::atomic<bool> stop_{false};
   mutable std::mutex mutex_;
   // Guarded by mutex_, which the thread leaves only while it waits.
@@ -137,6 +139,7 @@ ClusterThread::ClusterThread(const ClusterConfig& config, Incarnation incarnatio
     : config_(config),
       key_(std::move(parts.key)),
       hold_(parts.hold),
+      blind_(config.share == ClusterShare::kSas),
       socket_(std::move(parts.socket)),
       addresses_(std::move(parts.addresses)),
       ownership_(config.node, incarnation, config.groups),
@@ -229,6 +232,7 @@ void ClusterThread::Turn(uint64_t now_ns) {
   if (const uint64_t alive_ns = alive_ns_.load(std::memory_order_relaxed); alive_ns != 0) {
     ownership_.OnAlive(alive_ns);
   }
+  ownership_.OnBlind(blind_.load(std::memory_order_relaxed));
   link_.Tick(now_ns);
   link_.Work();
   Decide(BootNs());

@@ -37,8 +37,10 @@ struct ClusterEvent {
     kNotReady,   // of Offer: the group stays here; `text` says why
     kStoreAway,  // the store does not answer; `text` says why
     kStoreBack,
-    kWentBack,  // the store lost what it had confirmed: no number of an SA that exists is safe
-    kEntry,     // an SA or a policy in the store was written or removed
+    kWentBack,       // the store lost what it had confirmed: no number of an SA that exists is safe
+    kEntry,          // an SA or a policy in the store was written or removed
+    kEntriesRead,    // all that are there were told
+    kEntriesUnread,  // some may have been missed; all are told again, then kEntriesRead follows
   };
   Kind kind{};
   GroupId group = 0;

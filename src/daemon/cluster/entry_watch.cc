@@ -83,6 +83,7 @@ void EntryWatch::EndLoad() {
   seen_.clear();
   loading_ = false;
   loaded_ = true;
+  Say(ClusterEvent::Kind::kEntriesRead);
   Open();
 }
 
@@ -130,9 +131,15 @@ void EntryWatch::Change(const EtcdChange& change) {
   tell_(std::move(event));
 }
 
+void EntryWatch::Say(ClusterEvent::Kind kind) {
+  ClusterEvent event;
+  event.kind = kind;
+  tell_(std::move(event));
+}
+
 void EntryWatch::Close(bool reload) {
   if (stream_ != 0) calls_.Stop(std::exchange(stream_, 0));
-  if (reload) loaded_ = false;
+  if (reload && std::exchange(loaded_, false)) Say(ClusterEvent::Kind::kEntriesUnread);
   retry_ns_ = std::max(retry_ns_, now_ns_ + kRetryNs);
 }
 

@@ -72,6 +72,8 @@ class Ownership {
   bool OnHeartbeat(const Heartbeat& heartbeat, uint64_t heard_ns, uint64_t now_ns);
   // The control thread runs.
   void OnAlive(uint64_t now_ns) { alive_ns_ = now_ns; }
+  // It does not know all policies of the groups: this node begins to work for none meanwhile.
+  void OnBlind(bool blind) { blind_ = blind; }
   Status Offer(GroupId group, const std::string& node, uint64_t now_ns);
   Status Give(GroupId group, const std::string& node, uint64_t now_ns);
   void Pause(uint32_t ms) { paused_ms_ = ms; }
@@ -126,7 +128,7 @@ class Ownership {
     return owner.node == node_ && owner.incarnation == incarnation_;
   }
   bool CanWork(uint64_t now_ns) const {
-    return synced_ && HasLease(now_ns) && IsAlive(now_ns) && paused_ms_ == 0;
+    return synced_ && HasLease(now_ns) && IsAlive(now_ns) && paused_ms_ == 0 && !blind_;
   }
   GroupId IdOf(const Group& group) const {
     return static_cast<GroupId>(&group - groups_.data()) + 1;
@@ -159,6 +161,7 @@ class Ownership {
   std::vector<Group> groups_;
   std::vector<Step> steps_;
   bool synced_ = false;
+  bool blind_ = false;
   uint64_t lease_ns_ = 0;
   uint64_t alive_ns_ = 0;
   uint64_t store_ns_ = 0;   // the last answer

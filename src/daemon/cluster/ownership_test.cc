@@ -498,5 +498,18 @@ TEST(OwnershipChaosTest, AfterAnyFaultsOneNodeWorks) {
   }
 }
 
+// It would work without policies that the others have.
+TEST_F(OwnershipTest, ABlindNodeBeginsToWorkForNoGroup) {
+  lab.node("gw2").decides->OnBlind(true);
+  lab.Kill("gw1");
+  lab.Run(20000);
+  EXPECT_THAT(lab.WorkFor(), IsEmpty());
+  lab.node("gw2").decides->OnBlind(false);
+  EXPECT_LE(lab.RunUntilWorks("gw2"), 50u);
+  lab.node("gw2").decides->OnBlind(true);
+  lab.Run(5000);
+  EXPECT_THAT(lab.WorkFor(), ElementsAre("gw2")) << "what it has, the store has";
+}
+
 }  // namespace
 }  // namespace cygnet

@@ -177,6 +177,7 @@ Status Runtime::StartCluster() {
       .on_event = share,
       .refused_entries =
           [this] { return cluster_sas_ != nullptr ? cluster_sas_->Report().refused_count : 0; },
+      .why_blind = [this] { return cluster_sas_ != nullptr ? cluster_sas_->WhyBlind() : ""; },
       .on_use =
           [this](const std::string& group, uint64_t epoch, const std::string& why) {
             NoteGroup({.gained = true, .group = group, .epoch = epoch, .explanation = why});

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "daemon/store/restart_replay.h"
+#include "policy/lets_pass.h"
 #include "xfrm/event_message.h"
 #include "xfrm/info_message.h"
 #include "xfrm/policy_message.h"
@@ -29,13 +30,6 @@ using restart_record::kSettled;
 constexpr std::size_t kRewriteBytes = std::size_t{1} << 20;
 
 netlink::Buffer BytesOf(std::string_view text) { return {text.begin(), text.end()}; }
-
-// Packets that match such a policy may leave in clear.
-bool LetsPassInClear(const PolicySpec& policy) {
-  return !policy.unmet && policy.action == PolicyAction::kAllow &&
-         std::all_of(policy.templates.begin(), policy.templates.end(),
-                     [](const Template& tmpl) { return tmpl.optional; });
-}
 
 constexpr std::array<PolicyAction, kPolicyDirections> kAllBlock = {
     PolicyAction::kBlock, PolicyAction::kBlock, PolicyAction::kBlock};
