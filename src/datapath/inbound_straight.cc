@@ -103,9 +103,7 @@ uint32_t InboundStraight::Take(std::span<Packet* const> left) {
   return true;
 }
 
-// Addresses of this host do not change without a new generation.
-bool InboundStraight::IsOwn(uint32_t daddr, uint64_t generation) {
-  if (daddr == own_ && generation == own_generation_) return true;
+[[gnu::noinline, gnu::cold]] bool InboundStraight::LookForOwn(uint32_t daddr, uint64_t generation) {
   if (!ctx_->path->host_addresses().Contains(IpAddress::V4(&daddr), IpFamily::kV4)) return false;
   own_ = daddr;
   own_generation_ = generation;

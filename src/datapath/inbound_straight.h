@@ -87,7 +87,11 @@ class InboundStraight {
 
   bool Find(uint32_t at, uint32_t spi, uint32_t daddr, uint64_t generation);
   bool Lookup(uint32_t at, uint32_t spi, uint32_t daddr);
-  bool IsOwn(uint32_t daddr, uint64_t generation);
+  // Addresses of this host do not change without a new generation.
+  bool IsOwn(uint32_t daddr, uint64_t generation) {
+    return (daddr == own_ && generation == own_generation_) || LookForOwn(daddr, generation);
+  }
+  bool LookForOwn(uint32_t daddr, uint64_t generation);
   const Sa* SaOf(uint32_t at, uint32_t spi, uint32_t daddr) const;
   void Forget();
   // REQUIRES for its use: there is one.
@@ -117,7 +121,7 @@ class InboundStraight {
   uint32_t spi_ = 0;  // of the last packet, as in the packet; its SA is that of the last run
   uint32_t daddr_ = 0;
   uint64_t generation_ = 0;  // of the look-up; 0: there is none
-  // The last address that IsOwn found to be this host's, and when.
+  // The last address that was found to be this host's, and when.
   uint32_t own_ = 0;
   uint64_t own_generation_ = 0;
   // The last UDP port that MayBeEsp looked for in this batch, and its answer.
