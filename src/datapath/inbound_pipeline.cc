@@ -9,17 +9,21 @@
 namespace cygnet {
 namespace {
 
+// A device opens by rules of its own, which have a direction. If it opened the packet for an SA
+// that no longer exists, its payload is in clear and must not be forwarded.
+bool IsOpenedOrForOwnAddress(const DataPath& path, const InboundItem& item) {
+  const FlowKey& flow = item.view.flow;
+  return item.packet->offload.status != OffloadStatus::kNone ||
+         path.host_addresses().Contains(flow.daddr, flow.family);
+}
+
 // The SA of an ESP packet; nullptr if there is none or the packet is not ESP.
 // Only what is for this host is opened (kernel: xfrm_input is a protocol of local delivery). An SA
 // without a direction opens what it sealed, so anybody on the way could send this host's own
-// packets back to it. A device opens by rules of its own, which have a direction.
+// packets back to it.
 Sa* LookupSa(const DataPath& path, const InboundItem& item) {
-  if (item.esp.kind != WireKind::kEsp) return nullptr;
+  if (item.esp.kind != WireKind::kEsp || !IsOpenedOrForOwnAddress(path, item)) return nullptr;
   const FlowKey& flow = item.view.flow;
-  if (item.packet->offload.status == OffloadStatus::kNone &&
-      !path.host_addresses().Contains(flow.daddr, flow.family)) {
-    return nullptr;
-  }
   return path.sad.LookupInbound(Spi(item.esp.spi), flow.daddr, flow.family, kProtoEsp);
 }
 
@@ -157,11 +161,7 @@ InboundPipeline::Outcome InboundPipeline::Classify(InboundItem* item) {
 bool InboundPipeline::IsForThisHost(const InboundItem& item) const {
   const FlowKey& flow = item.view.flow;
   const bool esp = item.view.fragment ? flow.proto == kProtoEsp : item.esp.kind != WireKind::kOther;
-  if (!esp) return false;
-  // A device opened it for an SA that no longer exists. Its payload is in clear and must not be
-  // forwarded.
-  if (item.packet->offload.status != OffloadStatus::kNone) return true;
-  return ctx_->path->host_addresses().Contains(flow.daddr, flow.family);
+  return esp && IsOpenedOrForOwnAddress(*ctx_->path, item);
 }
 
 // Step 3.

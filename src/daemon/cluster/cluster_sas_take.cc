@@ -281,7 +281,7 @@ void ClusterSas::TakePolicy(const std::string& name, const std::string& value) {
   row.clear = entry->clear;
   const Status installed = InstallPolicy(&row, *std::move(spec));
   row.failed = !installed;
-  if (!installed) return Refuse(key, "it cannot be installed: " + installed.error().message);
+  if (!installed) return Refuse(key, kNotInstalled + installed.error().message);
   if (Owns(group)) unsent_.insert({Change::Of::kPolicy, name});
 }
 
@@ -311,7 +311,11 @@ void ClusterSas::InstallFailed() {
     auto spec = PolicyOf(row.clear);
     if (!spec || !InstallPolicy(&row, *std::move(spec))) continue;
     row.failed = false;
-    refused_.erase(kPolicies + name);
+    // A newer entry may be refused for another reason.
+    const auto refused = refused_.find(kPolicies + name);
+    if (refused != refused_.end() && refused->second.starts_with(kNotInstalled)) {
+      refused_.erase(refused);
+    }
     if (Owns(row.group)) unsent_.insert({Change::Of::kPolicy, name});
   }
 }

@@ -20,6 +20,7 @@ inline constexpr const char* kOfEarlierOwner =
     "it is of an earlier owner of the group, and the present one does not have it";
 inline constexpr const char* kOfEarlierEraHere =
     "it was written before the store went back; this node has the policy";
+inline constexpr const char* kNotInstalled = "it cannot be installed: ";
 inline constexpr const char* kOlder = "it is older than one that this node has seen";
 inline constexpr const char* kOfForeignGroup =
     "no group of this node has its address; configure the same groups on all nodes";

@@ -83,7 +83,7 @@ void EntryWatch::EndLoad() {
   seen_.clear();
   loading_ = false;
   loaded_ = true;
-  Say(ClusterEvent::Kind::kEntriesRead);
+  tell_({.kind = ClusterEvent::Kind::kEntriesRead});
   Open();
 }
 
@@ -131,15 +131,11 @@ void EntryWatch::Change(const EtcdChange& change) {
   tell_(std::move(event));
 }
 
-void EntryWatch::Say(ClusterEvent::Kind kind) {
-  ClusterEvent event;
-  event.kind = kind;
-  tell_(std::move(event));
-}
-
 void EntryWatch::Close(bool reload) {
   if (stream_ != 0) calls_.Stop(std::exchange(stream_, 0));
-  if (reload && std::exchange(loaded_, false)) Say(ClusterEvent::Kind::kEntriesUnread);
+  if (reload && std::exchange(loaded_, false)) {
+    tell_({.kind = ClusterEvent::Kind::kEntriesUnread});
+  }
   retry_ns_ = std::max(retry_ns_, now_ns_ + kRetryNs);
 }
 

@@ -29,7 +29,6 @@ class EntryWatch {
   void Open();
   void OnData(std::string_view bytes);
   void Change(const EtcdChange& change);
-  void Say(ClusterEvent::Kind kind);
   void Close(bool reload);
 
   EtcdCalls& calls_;
